@@ -6,6 +6,9 @@
 
 mod common;
 
+#[allow(dead_code, reason = "the tests of accounts use the rest")]
+#[path = "accounts/between.rs"]
+mod between;
 #[path = "jobs/gateway.rs"]
 mod gateway;
 #[path = "jobs/isolate.rs"]
@@ -18,6 +21,8 @@ mod revoke;
 mod rotate;
 #[path = "jobs/stage.rs"]
 mod stage;
+#[path = "jobs/stale.rs"]
+mod stale;
 #[allow(dead_code, reason = "the tests of connectors use the rest")]
 #[path = "connectors/systems.rs"]
 mod systems;

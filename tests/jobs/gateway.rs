@@ -6,10 +6,14 @@ use std::sync::{Arc, Mutex};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::between::between;
 use crate::common::{World, proxy};
 
 /// What happens at a request: it is told the number of it, its first line, and how to ask the system. What it returns is the answer.
 type Event = dyn Fn(usize, &str, &dyn Fn() -> Vec<u8>) -> Option<Vec<u8>> + Send + Sync;
+
+/// The same, of what counts the requests.
+type Asked = dyn Fn(&str, &dyn Fn() -> Vec<u8>) -> Option<Vec<u8>> + Send + Sync;
 
 /// See above. At first nothing happens.
 #[derive(Clone)]
@@ -30,10 +34,19 @@ pub enum When {
 
 impl Gateway {
     pub fn before(system: &str) -> Self {
+        Self::made(|event| proxy::between(system, event))
+    }
+
+    /// Before a directory, at this port of this machine.
+    pub fn before_directory(port: u16) -> Self {
+        Self::made(|event| between(port, event))
+    }
+
+    fn made(between: impl FnOnce(Box<Asked>) -> String) -> Self {
         let event: Arc<Mutex<Arc<Event>>> = Arc::new(Mutex::new(Arc::new(|_, _, ask| Some(ask()))));
         let lines = Arc::new(Mutex::new(Vec::new()));
         let (events, seen) = (Arc::clone(&event), Arc::clone(&lines));
-        let address = proxy::between(system, move |line, ask| {
+        let address = between(Box::new(move |line: &str, ask: &dyn Fn() -> Vec<u8>| {
             let number = {
                 let mut seen = seen.lock().unwrap();
                 seen.push(line.to_owned());
@@ -41,7 +54,7 @@ impl Gateway {
             };
             let event = Arc::clone(&events.lock().unwrap());
             event(number, line, ask)
-        });
+        }));
         Self { address, event, lines }
     }
 

@@ -34,9 +34,9 @@ const RUST: &[&str] = &[
     "tests/guests/follow-up",
     "tests/guests/suspend",
 ];
-/// A connector and two actions in TypeScript, the same action in each other language, one that fails as its language does, one that knows WASI only, and one that
+/// A connector and two actions in TypeScript, one in Go, the same action in each other language, one that fails as its language does, one that knows WASI only, and one that
 /// edits files.
-const OTHERS: [&str; 14] = [
+const OTHERS: [&str; 15] = [
     "plugins/connectors/npm-tokens",
     "plugins/isolate-api-key",
     "plugins/rotate-database-credential",
@@ -44,6 +44,7 @@ const OTHERS: [&str; 14] = [
     "plugins/rotate-secret-js",
     "plugins/rotate-secret-ts",
     "plugins/rotate-secret-python",
+    "plugins/disable-stale-accounts",
     "plugins/rotate-secret-go",
     "tests/guests/fail-c",
     "tests/guests/fail-js",

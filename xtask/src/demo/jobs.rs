@@ -5,9 +5,10 @@ use anyhow::Result;
 use crate::{plugins, shell, test};
 
 /// The real systems, by the names that `cargo xtask test` has for them.
-const SYSTEMS: [&str; 5] = ["openbao", "postgres", "roundup", "verdaccio", "scanner"];
+const SYSTEMS: [&str; 6] = ["openbao", "openldap", "postgres", "roundup", "verdaccio", "scanner"];
 /// The actions and connectors.
-const GUESTS: [&str; 8] = [
+const GUESTS: [&str; 9] = [
+    "disable-stale-accounts",
     "isolate-api-key",
     "replace-api-key",
     "tell-ticket",
