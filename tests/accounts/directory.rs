@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::between::{between, garbled, success};
 use super::common::openldap::OpenLdap;
-use super::common::{World, contains};
+use super::common::{POLICY, World, contains};
 use super::{ACTION, approved, directory, done, input, refused, run, world};
 
 const ALICE: &str = "uid=alice,ou=people,dc=example,dc=org";
@@ -161,6 +161,18 @@ fn one_account_has_one_path_whatever_it_is_called() {
         assert!(found.contains(why), "{path}: {found}");
     }
     assert!(refused(&world, "directory/bob", &["end"]).contains("no connector `directory` serves this"));
+
+    // Policies know the kind, and which directory it is.
+    let here = format!("ldaps://localhost:{}", server.tls_port);
+    world.policies(&format!(
+        "{POLICY}\n@id(\"not-bob\")\nforbid (principal, action == Remit::Action::\"propose\", resource) when {{\n  \
+         resource.mayChange.contains(Remit::Path::\"account:directory/bob\") && resource.connectorOrigins.contains(\"{here}\")\n}};\n"
+    ));
+    let bob = input("directory/bob", &["disable"]);
+    let ask =
+        ["request", ACTION, "--input", &bob, "--scope", "s.toml", "--reason", "test", "--key", "bot.key"];
+    let denied = world.remit(&ask).exits(3);
+    assert!(denied.err.contains("not-bob"), "{denied:?}");
     world.audit_is_sound();
 }
 
@@ -328,6 +340,16 @@ fn an_account_of_active_directory_is_a_bit_of_one_attribute() {
     let world = world(&OpenLdap::config("ad", &format!("ldap://localhost:{}", server.port), more));
     fs::copy(server.path("ca.pem"), world.home().join("ca.pem")).unwrap();
     assert!(world.remit(&["doctor"]).out.contains("with TLS"));
+    // A certificate by an authority that nobody trusts, by either way to TLS.
+    for (name, address) in [
+        ("ldaps", format!("ldaps://localhost:{}", server.tls_port)),
+        ("starttls", format!("ldap://localhost:{}", server.port)),
+    ] {
+        let tls = format!("tls = true\n{}", more.split("ca_file").next().unwrap());
+        world.configure(&OpenLdap::config(name, &address, &tls));
+    }
+    let doctor = world.remit(&["doctor"]).out;
+    assert_eq!(doctor.matches("invalid peer certificate").count(), 2, "{doctor}");
     let control = || server.values(CAROL, "userAccountControl");
     let answers = done(&world, "ad/carol", &["get", "disable", "get"]);
     assert_eq!(
