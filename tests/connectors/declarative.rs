@@ -51,6 +51,14 @@ fn input(id: &str) -> String {
 fn a_user_is_suspended_and_activated_again() {
     let (scim, id) = directory();
     let world = world("suspend", "scim-accounts", "people", &scim.address, BEARER, TOKEN);
+    // The host itself serves accounts beside it, and the path says whose they are. Nobody is there.
+    world.configure(
+        "\n[[accounts]]\nname = \"directory\"\nbackend = \"active-directory\"\naddress = \"ldap://127.0.0.1:1\"\n\
+         bind_dn = \"cn=remit\"\npassword_file = \"credential.key\"\nbase = \"dc=example\"\n",
+    );
+    let elsewhere = json!({ "path": "directory/alice" }).to_string();
+    let elsewhere = world.remit(&["plan", SUSPEND, "--input", &elsewhere]);
+    elsewhere.exits(1).says("ldap://127.0.0.1:1 cannot be reached");
     let planned = world.remit(&["plan", SUSPEND, "--input", &input(&id)]).exits(0).out;
     assert!(planned.contains("activate alice again"), "{planned}");
     assert_eq!(user(&scim, &id)["active"], true, "a rehearsal changes nothing");

@@ -93,7 +93,10 @@ fn night<'a>(input: &'a str, standing: &'a str) -> Vec<&'a str> {
 }
 
 fn output(world: &World) -> Value {
-    let (_, records) = world.last_run();
+    output_of(&world.last_run().1)
+}
+
+fn output_of(records: &[Value]) -> Value {
     records
         .iter()
         .rev()
@@ -277,6 +280,12 @@ fn disable_stale_accounts_fails_well() {
     });
     let ended = both.map(|mut host| host.wait().unwrap().success());
     assert!(ended.contains(&true) && case.is_locked(), "{ended:?}");
+    let runs = world.remit(&["runs", "--live", "--json"]).exits(0).json();
+    let did = |run: &&Value| {
+        let shown = world.remit(&["show", run["run"].as_str().unwrap(), "--json"]).exits(0).json();
+        output_of(shown["records"].as_array().unwrap())["disabled"] == json!(["directory/gina"])
+    };
+    assert_eq!(runs.as_array().unwrap().iter().rev().take(2).filter(did).count(), 1, "{ended:?}");
     world.audit_is_sound();
 }
 

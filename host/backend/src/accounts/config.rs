@@ -146,12 +146,12 @@ impl AccountsConfig {
         }
     }
 
-    /// What the meaning of a path depends on, beside the address. A request for another one is not this one's.
+    /// What the meaning of a path depends on, beside the address. A request for another one is not this one's. As whom the host signs in
+    /// is no part of it: what was changed can be taken back by another account of the host.
     #[must_use]
     pub fn identity(&self) -> Value {
         match &self.serving {
             Serving::OpenLdap(of) | Serving::ActiveDirectory(of) => json!({
-                "bind-dn": of.bind_dn,
                 "base": of.base,
                 "filter": of.filter,
                 "attribute": of.attribute,
