@@ -173,7 +173,7 @@ fn the_seeds_reach_the_end_of_their_parsers() {
         .unwrap();
     let envelope: Envelope = serde_json::from_slice(&read("dsse", "two-and-twice.json")).unwrap();
     assert_eq!(envelope.verify(targets::TYPE, &targets::TRUSTED).unwrap().signers.len(), 2);
-    for name in ["ssh-ed.bare", "ssh-ec.bare"] {
+    for name in ["ssh-ed.bare", "ssh-ec.bare", "passkey.bare"] {
         let signature = read("ssh_signature", name);
         assert!(targets::TRUSTED.iter().any(|key| key.verify(targets::SIGNED, &signature).is_ok()), "{name}");
     }

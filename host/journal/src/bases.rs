@@ -7,6 +7,7 @@ use remit_trust::{Digest, VerifyingKey};
 use rusqlite::Connection;
 
 use crate::act::AuthorityChange;
+use crate::passkeys::Counters;
 use crate::{About, Act, AuditError, Basis, LedgerEvent, Reader, RequestId, RestsOn, Started, Withdrawn};
 
 /// What the acts so far say.
@@ -19,6 +20,8 @@ pub(crate) struct Bases {
     hashed: HashSet<About>,
     /// For each notifier, up to which record it delivered everything.
     notified: BTreeMap<String, u64>,
+    /// How often passkeys signed.
+    pub(crate) passkeys: Counters,
 }
 
 impl Bases {
@@ -51,6 +54,9 @@ impl Bases {
         };
         if !fits {
             return wrong("is about something else than it says");
+        }
+        if let Some(statement) = act.event.statement() {
+            self.passkeys.follow_statement(seq, statement)?;
         }
         if matches!(act.about, About::Key(_) | About::Token(_)) && !self.hashed.insert(act.about) {
             return wrong("certifies a key, or takes a token, a second time");
@@ -113,6 +119,7 @@ impl Bases {
 
     /// Checks that the tables agree with the acts.
     pub(crate) fn check_tables(&self, reader: &Reader, database: &Connection) -> Result<(), AuditError> {
+        self.passkeys.check_table(reader, database)?;
         let notified = || -> rusqlite::Result<BTreeMap<String, u64>> {
             let mut rows = database.prepare("SELECT notifier, upto FROM notified")?;
             rows.query_map([], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?.cast_unsigned())))?.collect()

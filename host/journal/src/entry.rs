@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use jiff::Timestamp;
-use remit_trust::{Digest, Sealed};
+use remit_trust::{Digest, PasskeyUse, Sealed};
 
 use crate::act::AuthorityChange;
 use crate::chain::Tail;
@@ -25,6 +25,8 @@ pub(crate) struct Entry {
     /// Whether a caller waits for it.
     pub(crate) waited_for: bool,
     pub(crate) transition: Transition,
+    /// The uses of passkeys that it puts on record.
+    pub(crate) uses: Vec<PasskeyUse>,
 }
 
 /// What a record changes in the tables beside the records.

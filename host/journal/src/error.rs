@@ -7,7 +7,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use miette::Diagnostic;
 use remit_file::FileError;
-use remit_trust::Digest;
+use remit_trust::{Digest, KeyId};
 use rusqlite::ErrorCode;
 
 /// A write failed earlier. The handle refuses everything from then on, because no effect may happen without a record.
@@ -69,6 +69,22 @@ pub enum JournalError {
         path: PathBuf,
         /// The error message of the verifier.
         why: String,
+    },
+    /// A passkey's counter does not rise.
+    #[error("the passkey {} gives this signature the number {counter}, and {last} is on record: it was made before that one, or somebody has a copy of the key", key.short())]
+    #[diagnostic(
+        code("refused::passkey-counter"),
+        help(
+            "nothing was put on record; sign again, and if that is refused as well, take the key away (`remit revoke key`) and give its owner another one"
+        )
+    )]
+    Passkey {
+        /// The id of the key.
+        key: KeyId,
+        /// The number in the signature.
+        counter: u32,
+        /// The number in the last signature by the key that is on record.
+        last: u32,
     },
     /// The file has another schema than this version reads and writes. It was left untouched.
     #[error("the journal {} has schema {found}; this version of remit reads and writes only schema {known}", path.display())]

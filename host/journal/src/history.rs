@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 use crate::bases::Bases;
 use crate::{
     Act, AuditError, Due, Effect, Event, Intent, Mode, Outcome, Phase, Reader, Record, Resolved, RestsOn,
-    RunId, RunState, Started, UndoIntent, append,
+    RunId, RunState, Started, UndoIntent, append, passkeys,
 };
 
 /// What the records so far say.
@@ -113,6 +113,7 @@ impl History {
         }
         let Record { run, at, event } = serde_json::from_str::<Record>(text).map_err(unread)?;
         filed(run.filed().as_str(), event.kind())?;
+        self.authority.passkeys.follow(seq, &passkeys::in_event(&event))?;
         self.follow(seq, run, at, &Seen::of(&event))
     }
 

@@ -27,6 +27,7 @@ mod history;
 mod instant;
 mod keys;
 mod name;
+mod passkeys;
 mod prove;
 mod publish;
 mod queue;

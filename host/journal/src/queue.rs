@@ -4,7 +4,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use remit_trust::Digest;
+use remit_trust::{Digest, PasskeyUse};
 use tokio::sync::oneshot;
 
 use crate::StartError;
@@ -33,6 +33,7 @@ pub(crate) struct Head {
     pub(crate) kind: &'static str,
     pub(crate) at: Timestamp,
     pub(crate) transition: Transition,
+    pub(crate) uses: Vec<PasskeyUse>,
 }
 
 /// What the sender of a message waits for.
@@ -102,10 +103,10 @@ impl Queue {
         write(&mut waiting.group.text)?;
         waiting.hurry |= wants.in_a_hurry();
         let body = start..waiting.group.text.len();
-        let entry = head.map(|Head { of, kind, at, transition }| {
+        let entry = head.map(|Head { of, kind, at, transition, uses }| {
             let waited_for = wants.in_a_hurry();
             let digest = waited_for.then(|| Digest::of(&waiting.group.text[body.clone()]));
-            Entry { of, kind, body, digest, at, waited_for, transition }
+            Entry { of, kind, body, digest, at, waited_for, transition, uses }
         });
         waiting.group.messages.push(Message { entry, wants });
         // Waking costs more than everything else here, so a writer that lingers is left to linger.

@@ -4,7 +4,7 @@
 //! release.
 
 /// The schema that this version reads and writes. A file with another number is refused.
-pub(crate) const SCHEMA_VERSION: i64 = 10;
+pub(crate) const SCHEMA_VERSION: i64 = 11;
 
 const TABLES: &str = "
     CREATE TABLE record (
@@ -48,6 +48,8 @@ const TABLES: &str = "
     CREATE TABLE cosigned (witness TEXT PRIMARY KEY, size INTEGER NOT NULL, note TEXT NOT NULL) STRICT;
     -- What gives no authority any more, if it is on record since before that number.
     CREATE TABLE revoked (basis TEXT PRIMARY KEY, before INTEGER NOT NULL, why TEXT NOT NULL) STRICT;
+    -- The last use of each passkey: its counter, and the digest of the signature.
+    CREATE TABLE passkey (key TEXT PRIMARY KEY, counter INTEGER NOT NULL, signature TEXT NOT NULL) STRICT;
     -- Up to which record each notifier delivered everything that it had to.
     CREATE TABLE notified (notifier TEXT PRIMARY KEY, upto INTEGER NOT NULL) STRICT;
 ";

@@ -8,7 +8,7 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension as _, Transaction,
 
 use crate::act::AuthorityChange;
 use crate::entry::{Entry, Row, Start, Transition};
-use crate::{Basis, Due, RestsOn, StartError, Withdrawn};
+use crate::{Basis, Due, RestsOn, StartError, Withdrawn, passkeys};
 
 /// How many records one statement writes, where so many wait.
 const TOGETHER: usize = 8;
@@ -48,6 +48,9 @@ impl<'t> Tables<'t> {
     /// Decides whether an entry may be written. For one that may, writes what must be there before it.
     pub(crate) fn admit(&mut self, entry: &Entry) -> rusqlite::Result<Result<(), StartError>> {
         let run = entry.of.as_str();
+        if let Err(refused) = passkeys::admit(self.transaction, &entry.uses)? {
+            return Ok(Err(refused.into()));
+        }
         let refused = match &entry.transition {
             Transition::Starts(begun) => self.start(run, begun)?,
             Transition::Changes => self.withdrawn(run)?.map(StartError::Withdrawn),
@@ -96,6 +99,7 @@ impl<'t> Tables<'t> {
     /// Writes what an admitted entry changes in the tables.
     pub(crate) fn follow(&mut self, row: &Row<'_>) -> rusqlite::Result<()> {
         let run = row.entry.of.as_str();
+        passkeys::keep(self.transaction, &row.entry.uses)?;
         match &row.entry.transition {
             Transition::Starts(_) | Transition::Changes | Transition::Goes => Ok(0),
             // A run whose host was killed still has its rows.

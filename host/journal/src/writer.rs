@@ -25,7 +25,9 @@ use crate::entry::{Start, Transition};
 use crate::queue::{Answer, Group, Head, Message, Queue, Wants};
 use crate::store::{self, Durability};
 use crate::watch::{ChangeSignal, Shared};
-use crate::{Act, CallEvent, Event, JournalError, Poisoned, Reader, Record, RunId, StartError, Watch};
+use crate::{
+    Act, CallEvent, Event, JournalError, Poisoned, Reader, Record, RunId, StartError, Watch, passkeys,
+};
 
 /// The answer that a task waits for.
 type Answered = oneshot::Receiver<Result<(), StartError>>;
@@ -138,7 +140,7 @@ impl Journal {
         event: &CallEvent<'_, A, V, F>,
     ) -> Result<u64, JournalError> {
         let of = run.filed();
-        let head = Head { of, kind: event.kind(), at, transition: Transition::Goes };
+        let head = Head { of, kind: event.kind(), at, transition: Transition::Goes, uses: Vec::new() };
         let mut length = 0;
         self.enqueue(Some(head), Wants::Nothing, |text| {
             let start = text.len();
@@ -171,13 +173,15 @@ impl Journal {
         self.wait(record, None, Wants::Durable).await
     }
 
-    /// Appends an act; on return it, and all before it, are durable. Its time is corrected as in [`Journal::commit`].
+    /// Appends an act; on return it, and all before it, are durable. Its time is corrected as in [`Journal::commit`]. Refused, as
+    /// every record is, if it has a signature by a passkey whose counter does not rise.
     pub async fn act(&self, act: &Act) -> Result<(), JournalError> {
         let kind = act.event.kind();
         let transition =
             act.change().map_or(Transition::Goes, |change| Transition::Decides(Box::new(change)));
         let (done, answer) = oneshot::channel();
-        self.write(Head { of: act.about.filed(), kind, at: act.at, transition }, act, Wants::Durable(done))?;
+        let (of, uses) = (act.about.filed(), passkeys::in_act(act));
+        self.write(Head { of, kind, at: act.at, transition, uses }, act, Wants::Durable(done))?;
         self.answered(answer).await
     }
 
@@ -289,7 +293,8 @@ impl Journal {
             Event::UndoExpired(_) => Transition::Expires,
             _ => Transition::Goes,
         };
-        self.write(Head { of: record.run.filed(), kind, at: record.at, transition }, &record, wants)
+        let (of, uses) = (record.run.filed(), passkeys::in_event(&record.event));
+        self.write(Head { of, kind, at: record.at, transition, uses }, &record, wants)
     }
 
     /// Puts a record's text into the queue.

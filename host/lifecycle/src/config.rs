@@ -12,7 +12,7 @@ use remit_connector::Entry;
 use remit_gate::Estate;
 use remit_notify::NotifyConfig;
 use remit_text::{Mistake, Table};
-use remit_trust::VerifyingKey;
+use remit_trust::{KeyError, VerifyingKey};
 use serde::Deserialize;
 
 use crate::Error;
@@ -184,8 +184,17 @@ impl Config {
         files.iter().map(|file| Ok(VerifyingKey::load_trusted_publisher(&home.join(file))?)).collect()
     }
 
-    /// Reads public keys of any kind.
+    /// Reads the public keys of administrators, of any kind but passkeys: those sign what a page shows, and rules are in files.
     pub(crate) fn keys(home: &Path, files: &[PathBuf]) -> Result<Vec<VerifyingKey>, Error> {
-        files.iter().map(|file| Ok(VerifyingKey::load_trusted(&home.join(file))?)).collect()
+        let read = |file: &PathBuf| {
+            let path = home.join(file);
+            let key = VerifyingKey::load_trusted(&path)?;
+            if key.passkey_of().is_some() {
+                let why = "a passkey, which administrators do not sign rules with".to_owned();
+                return Err(KeyError::Unusable { shown: path.display().to_string(), why }.into());
+            }
+            Ok(key)
+        };
+        files.iter().map(read).collect()
     }
 }

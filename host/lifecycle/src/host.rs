@@ -9,7 +9,7 @@ use remit_capability::connected::Connector;
 use remit_gate::{Estate, UndoGate};
 use remit_journal::{Journal, RunId};
 use remit_sandbox::{Candidate, Sandbox};
-use remit_trust::Digest;
+use remit_trust::{Digest, KeyId};
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::Mutex as Turns;
 use tokio_util::task::TaskTracker;
@@ -39,6 +39,8 @@ pub struct Host {
     pub(crate) certifications: Arc<Turns<()>>,
     /// The public keys of the issuers of tokens.
     pub(crate) issuer_keys: Arc<KeyCache>,
+    /// The counters of passkeys at their last logins, which are not on record.
+    pub(crate) logins: Arc<Mutex<HashMap<KeyId, u32>>>,
     /// Held while this process puts an order on record.
     pub(crate) orders: Arc<Turns<()>>,
     /// The requests whose plans this process observed in a rehearsal.
@@ -100,6 +102,7 @@ impl Home {
             submissions: Arc::default(),
             certifications: Arc::default(),
             issuer_keys: Arc::default(),
+            logins: Arc::default(),
             orders: Arc::default(),
             observed: Arc::default(),
             watched,

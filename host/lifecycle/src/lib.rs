@@ -32,6 +32,7 @@ mod plan;
 mod recover;
 mod remind;
 mod replay;
+mod request_words;
 mod revert;
 mod run;
 mod sealed;
@@ -81,11 +82,11 @@ pub use sealed::keep_sealed_input;
 pub use setup::Setup;
 pub use status::{Ends, Frozen, HostStatus, Open, frozen, status};
 pub use submit::{
-    ApprovalState, Certifying, Decision, Explained, Needed, Ordered, Permission, RequestOptions, SignedBy,
-    Start, Target, accept_session, certify, certify_exchanged, could, differences, explain, orders,
-    prepare_decision, prepare_freeze, prepare_review, prepare_revoke, prepare_run_request, prepare_session,
-    prepare_standing_request, prepare_start, signed_by, submit_decision, submit_order, submit_request,
-    submit_request_once, submit_start, who_may_approve,
+    ApprovalState, Certifying, Decision, Enrolled, Enrolment, Explained, Needed, Ordered, Permission,
+    RequestOptions, SignedBy, Start, Target, accept_session, certify, certify_exchanged, could, differences,
+    explain, orders, passkeys_of, prepare_decision, prepare_freeze, prepare_review, prepare_revoke,
+    prepare_run_request, prepare_session, prepare_standing_request, prepare_start, signed_by,
+    submit_decision, submit_order, submit_request, submit_request_once, submit_start, who_may_approve,
 };
 pub use time::{down_to, second};
 pub use timeline::{

@@ -304,6 +304,12 @@ pub struct PrincipalView {
     pub key: Option<String>,
     /// The issuer and the claims of an identity; none for a key.
     pub identity: Option<TokenIdentity>,
+    /// The domain that the key is for, if it is a passkey.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub passkey: Option<String>,
+    /// Whether it is a passkey that never leaves its device.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub device_bound: bool,
     /// Whether it counts now.
     pub in_force: bool,
     /// From when on the key is valid; none for no limit.
@@ -327,6 +333,8 @@ impl PrincipalView {
             groups: principal.groups.iter().cloned().collect(),
             key: None,
             identity: None,
+            passkey: None,
+            device_bound: false,
             in_force: true,
             from: None,
             until: None,
@@ -334,6 +342,8 @@ impl PrincipalView {
         let all = principals.iter().flat_map(|principal| {
             let keys = principal.keys.iter().map(move |held| Self {
                 key: Some(held.key.id().to_string()),
+                passkey: held.key.passkey_of().map(str::to_owned),
+                device_bound: held.device_bound,
                 in_force: principals.in_force(&held.key.id(), now),
                 from: held.from,
                 until: held.until,
@@ -366,6 +376,8 @@ impl PrincipalView {
                 groups: by.principal.groups.iter().cloned().collect(),
                 key: Some(key.id().to_string()),
                 identity: Some(TokenIdentity { issuer, claims: certificate.claims }),
+                passkey: None,
+                device_bound: false,
                 in_force: true,
                 from: Some(certificate.from),
                 until: Some(certificate.until),
@@ -384,7 +396,11 @@ impl PrincipalView {
         };
         match (&self.key, &self.identity) {
             (Some(key), Some(identity)) => format!("{key} certified by {}", claims(identity)),
-            (Some(key), None) => key.clone(),
+            (Some(key), None) => match &self.passkey {
+                Some(_) if self.device_bound => format!("{key} passkey in one device"),
+                Some(_) => format!("{key} passkey"),
+                None => key.clone(),
+            },
             (None, identity) => identity.as_ref().map(claims).unwrap_or_default(),
         }
     }

@@ -262,6 +262,12 @@ impl Policies {
         &self.kinds
     }
 
+    /// Each policy as it is written, by its name, sorted.
+    #[must_use]
+    pub fn texts(&self) -> BTreeMap<String, String> {
+        self.set.policies().map(|policy| (policy.id().to_string(), policy.to_string())).collect()
+    }
+
     /// The number of policies.
     #[must_use]
     pub fn count(&self) -> usize {

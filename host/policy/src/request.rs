@@ -31,6 +31,9 @@ pub struct Subject {
     /// How it proved to be the one.
     #[serde(default)]
     pub proof: Proof,
+    /// Whether that was with a passkey that never leaves its device.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub device_bound: bool,
 }
 
 /// What a principal wants to do; the Cedar action.
@@ -343,6 +346,8 @@ pub(crate) fn context(who: &Subject, now: jiff::Timestamp, approvals: &[Subject]
     let long = RestrictedExpression::new_long;
     let facts = [
         ("proof", string(who.proof.name())),
+        ("userVerified", RestrictedExpression::new_bool(who.proof == Proof::Passkey)),
+        ("deviceBound", RestrictedExpression::new_bool(who.device_bound)),
         ("time", long(now.as_second())),
         ("hour", long(at.hour().into())),
         ("weekday", long(at.weekday().to_monday_one_offset().into())),

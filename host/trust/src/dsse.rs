@@ -4,6 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use serde::{Deserialize, Serialize};
 
+use crate::passkey::{self, PasskeyUse};
 use crate::{Digest, KeyError, KeyId, Sign, SignatureError, VerifyingKey, armour};
 
 /// A document in a DSSE envelope, with its signatures.
@@ -94,6 +95,20 @@ impl Envelope {
         Ok((signed, signatures.collect()))
     }
 
+    /// The uses of passkeys that its signatures prove, by the public keys that are in them. Whose keys they are is not looked at.
+    #[must_use]
+    pub fn uses_of_passkeys(&self) -> Vec<PasskeyUse> {
+        let Ok(payload) = decode(&self.payload) else { return Vec::new() };
+        let signed = pae(&self.payload_type, &payload);
+        self.signatures.iter().filter_map(|s| passkey::used(&signed, &decode(&s.sig).ok()?)).collect()
+    }
+
+    /// The ids of the passkeys that its signatures say they are by. Nothing is checked.
+    #[must_use]
+    pub fn claimed_passkeys(&self) -> Vec<KeyId> {
+        self.signatures.iter().filter_map(|s| passkey::claimed(&decode(&s.sig).ok()?)).collect()
+    }
+
     /// The digest of the document. It identifies the document and does not check the signatures.
     pub fn payload_digest(&self) -> Result<Digest, SignatureError> {
         Ok(self.claimed()?.1)
@@ -150,9 +165,11 @@ impl Envelope {
                         break;
                     }
                     // Keep the error that says the most.
-                    Err(error @ (SignatureError::Namespace { .. } | SignatureError::NobodyPresent)) => {
-                        why_not = error;
-                    }
+                    Err(
+                        error @ (SignatureError::Namespace { .. }
+                        | SignatureError::NobodyPresent
+                        | SignatureError::Passkey(_)),
+                    ) => why_not = error,
                     Err(_) => {}
                 }
             }

@@ -90,6 +90,15 @@ pub enum SignatureError {
     #[error("the hardware key signed without a touch: nobody was present")]
     #[diagnostic(code(refused::presence), help("use a key that requires a touch"))]
     NobodyPresent,
+    /// A passkey made the signature, and not as it must.
+    #[error("the passkey's signature is not accepted: {0}")]
+    #[diagnostic(
+        code(refused::passkey),
+        help(
+            "sign again on the console's own page, which [passkeys] of principals.toml names, with a device that asks for a PIN, a finger or a face"
+        )
+    )]
+    Passkey(String),
     /// The envelope is for another kind of document.
     #[error("the signed document is a `{found}`, expected a `{expected}`")]
     #[diagnostic(code(refused::payload_type), help("pass the right kind of file"))]

@@ -16,6 +16,8 @@ pub enum Proof {
     /// With a key of its own, which `principals.toml` names.
     #[default]
     Key,
+    /// With a passkey of its own, which `principals.toml` names: its device checks each time who uses it.
+    Passkey,
     /// With a key that it made up, for which it exchanged an ID token of its platform.
     IdToken,
     /// With a bearer token: whoever holds the token can do the same.
@@ -24,13 +26,14 @@ pub enum Proof {
 
 impl Proof {
     /// The names of all, as policies and the journal have them.
-    pub const NAMES: [&'static str; 3] = ["key", "id-token", "token"];
+    pub const NAMES: [&'static str; 4] = ["key", "passkey", "id-token", "token"];
 
     /// The name, as policies and the journal have it.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Key => "key",
+            Self::Passkey => "passkey",
             Self::IdToken => "id-token",
             Self::Token => "token",
         }

@@ -11,8 +11,10 @@ use ring::signature::{
     ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_ASN1_SIGNING, ED25519, EcdsaKeyPair, KeyPair as _,
     UnparsedPublicKey, VerificationAlgorithm,
 };
+use ssh_key::public::SkEcdsaSha2NistP256;
 use zeroize::Zeroizing;
 
+use crate::passkey::{self, Assertion, Pages, Passkeys, Terms};
 use crate::ssh::{Point, SshKey};
 use crate::{Digest, KeyError, SignatureError};
 
@@ -184,6 +186,49 @@ impl VerifyingKey {
 
     pub(crate) fn of_ssh(key: SshKey) -> Self {
         Self(Form::Ssh(Box::new(key)))
+    }
+
+    /// A passkey for a domain, by its public key in SPKI (DER), with a name for people to tell it by. None if it is no point of
+    /// P-256, or the domain is none.
+    #[must_use]
+    pub fn of_passkey(spki: &[u8], rp: &str, name: &str) -> Option<Self> {
+        let point = spki.strip_prefix(&SPKI_PREFIX).filter(|point| point.len() == POINT)?;
+        Some(Self::of_ssh(passkey::of_point(point, rp)?.named(name)))
+    }
+
+    /// The domain that the key is for, if it is a passkey.
+    #[must_use]
+    pub fn passkey_of(&self) -> Option<&str> {
+        match &self.0 {
+            Form::Ssh(key) => key.passkey().map(SkEcdsaSha2NistP256::application),
+            Form::P256(_) | Form::Ed25519(_) => None,
+        }
+    }
+
+    /// The same key. If it is a passkey, signatures that were made on other pages than these do not hold, nor, if it is bound to
+    /// its device, those of a device that could copy it.
+    pub(crate) fn of_rules(self, passkeys: &Passkeys, device_bound: bool) -> Self {
+        match self.0 {
+            Form::Ssh(key) => {
+                let pages = Pages::Named(passkeys.origins.clone().into());
+                Self::of_ssh(key.under(Terms { pages, device_bound }))
+            }
+            other => Self(other),
+        }
+    }
+
+    /// The same key. If it is a passkey, signatures that were made on other pages than these do not hold.
+    #[must_use]
+    pub fn on_pages_of(self, passkeys: &Passkeys) -> Self {
+        self.of_rules(passkeys, false)
+    }
+
+    /// The signature by this passkey that a browser's answer is, as `ssh-keygen -Y verify` takes it. [`Self::verify`] checks it.
+    pub fn envelop(&self, assertion: &Assertion) -> Result<Vec<u8>, SignatureError> {
+        match &self.0 {
+            Form::Ssh(key) => key.envelop_assertion(assertion),
+            Form::P256(_) | Form::Ed25519(_) => Err(SignatureError::Untrusted),
+        }
     }
 
     /// The key as text: SPKI PEM, or a line of OpenSSH.

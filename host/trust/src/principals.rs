@@ -8,8 +8,8 @@ use jiff::Timestamp;
 use miette::Diagnostic;
 use serde::{Deserialize, Serialize};
 
-use crate::issuers::{Accepts, Issuer, TokenIdentity};
-use crate::{Digest, KeyError, KeyId, VerifyingKey, canonical};
+use crate::issuers::{Accepts, Issuer, Proof, TokenIdentity};
+use crate::{Digest, KeyError, KeyId, Passkeys, VerifyingKey, canonical};
 
 /// The kind of a principal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -59,6 +59,16 @@ pub struct PrincipalKey {
     pub from: Option<Timestamp>,
     /// The end of its validity; none for no limit. Older signatures remain verifiable.
     pub until: Option<Timestamp>,
+    /// Whether it is a passkey that never leaves its device, as the administrator says and as each signature must say.
+    pub device_bound: bool,
+}
+
+impl PrincipalKey {
+    /// How its holder proves to be the principal.
+    #[must_use]
+    pub fn proof(&self) -> Proof {
+        if self.key.passkey_of().is_some() { Proof::Passkey } else { Proof::Key }
+    }
 }
 
 /// Who may allow a run without the usual policy (`[break_glass]`).
@@ -78,6 +88,7 @@ pub struct Principals {
     /// The name of the principal that has the key.
     holders: BTreeMap<KeyId, String>,
     issuers: Vec<Issuer>,
+    passkeys: Option<Passkeys>,
     break_glass: Option<BreakGlass>,
     digest: Digest,
 }
@@ -123,6 +134,8 @@ struct WrittenFile {
     issuer: Vec<Issuer>,
     #[serde(default)]
     principal: Vec<Written>,
+    #[serde(default)]
+    passkeys: Option<Passkeys>,
     #[serde(default, rename = "break-glass")]
     break_glass: Option<BreakGlass>,
 }
@@ -153,6 +166,8 @@ struct WrittenKey {
     from: Option<Timestamp>,
     #[serde(default, deserialize_with = "moment")]
     until: Option<Timestamp>,
+    #[serde(default, rename = "device-bound")]
+    device_bound: bool,
 }
 
 /// Reads a TOML date and time, which must have an offset: without one, the moment would depend on the machine.
@@ -170,6 +185,11 @@ struct Meaning<'a> {
     issuers: &'a [Issuer],
     principals: Vec<PrincipalMeaning<'a>>,
     break_glass: &'a Option<BreakGlass>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    passkeys: &'a Option<Passkeys>,
+    /// The ids of the passkeys that never leave their devices.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    device_bound: BTreeSet<String>,
 }
 
 #[derive(Serialize)]
@@ -236,6 +256,35 @@ fn wrong_identities(
     })
 }
 
+/// What is wrong with a key as a passkey; none if nothing is, or if it is none.
+fn wrong_passkey(
+    name: &str,
+    kind: PrincipalKind,
+    (key, device_bound): (&VerifyingKey, bool),
+    passkeys: Option<&Passkeys>,
+) -> Option<String> {
+    let shown = |text: &str| text.escape_debug().take(80).collect::<String>();
+    let short = key.id().short().to_owned();
+    match (key.passkey_of(), passkeys) {
+        (None, _) => {
+            device_bound.then(|| format!("the key {short} of {name} is no passkey: remove `device-bound`"))
+        }
+        (Some(_), _) if kind != PrincipalKind::Human => Some(format!(
+            "{name} is software and has a passkey: its device asks a person each time. Give it a key of another kind"
+        )),
+        (Some(rp), None) => Some(format!(
+            "the key {short} of {name} is a passkey for {}, and the file does not say where passkeys sign: add [passkeys] with `rp` and `origins`",
+            shown(rp)
+        )),
+        (Some(rp), Some(passkeys)) if rp != passkeys.rp => Some(format!(
+            "the key {short} of {name} is a passkey for {}, and `rp` of [passkeys] is {}",
+            shown(rp),
+            passkeys.rp
+        )),
+        (Some(_), Some(_)) => None,
+    }
+}
+
 /// What is wrong with the operator of a principal; none if nothing is.
 fn wrong_operator(of: &Principal, all: &BTreeMap<String, Principal>) -> Option<String> {
     let (name, operator) = (&of.name, of.operator.as_ref()?);
@@ -275,6 +324,9 @@ impl Principals {
                 return wrong(why);
             }
         }
+        if let Some(why) = written.passkeys.as_ref().and_then(Passkeys::wrong) {
+            return wrong(why);
+        }
         let mut by_name = BTreeMap::new();
         let mut holders: BTreeMap<KeyId, String> = BTreeMap::new();
         for Written { name, kind, groups, operator, key, identity } in written.principal {
@@ -294,7 +346,7 @@ impl Principals {
                 return wrong(why);
             }
             let mut keys = Vec::new();
-            for WrittenKey { file, public, from, until } in key {
+            for WrittenKey { file, public, from, until, device_bound } in key {
                 let read = match (file, public) {
                     (Some(file), None) => VerifyingKey::load_trusted(&base.join(file))?,
                     (None, Some(text)) => VerifyingKey::from_text(&text, &format!("a key of {name}"))?,
@@ -314,7 +366,16 @@ impl Principals {
                         if holder == name { "it already has".to_owned() } else { holder },
                     ));
                 }
-                keys.push(PrincipalKey { key: read, from, until });
+                if let Some(why) =
+                    wrong_passkey(&name, kind, (&read, device_bound), written.passkeys.as_ref())
+                {
+                    return wrong(why);
+                }
+                let key = match &written.passkeys {
+                    Some(passkeys) => read.of_rules(passkeys, device_bound),
+                    None => read,
+                };
+                keys.push(PrincipalKey { key, from, until, device_bound });
             }
             let principal =
                 Principal { name: name.clone(), kind, groups, operator, keys, identities: identity };
@@ -362,12 +423,20 @@ impl Principals {
                 })
                 .collect(),
             break_glass: &written.break_glass,
+            passkeys: &written.passkeys,
+            device_bound: by_name
+                .values()
+                .flat_map(|principal: &Principal| &principal.keys)
+                .filter(|key| key.device_bound)
+                .map(|key| key.key.id().to_string())
+                .collect(),
         };
         let digest = match canonical(&meaning) {
             Ok(bytes) => Digest::of(&bytes),
             Err(error) => return wrong(error.to_string()),
         };
-        Ok(Self { by_name, holders, issuers, break_glass: written.break_glass, digest })
+        let (passkeys, break_glass) = (written.passkeys, written.break_glass);
+        Ok(Self { by_name, holders, issuers, passkeys, break_glass, digest })
     }
 
     /// The digest of the meaning of the file and its keys. Files with the same meaning have the same digest.
@@ -399,11 +468,22 @@ impl Principals {
         self.iter().flat_map(|principal| principal.keys.iter().map(|held| held.key.clone())).collect()
     }
 
+    /// A key with what the file says of it, whether or not it is valid now.
+    #[must_use]
+    pub fn key(&self, key: &KeyId) -> Option<&PrincipalKey> {
+        self.holder(key)?.keys.iter().find(|held| held.key.id() == *key)
+    }
+
+    /// Where passkeys sign; none if the file does not say so, and then there are none.
+    #[must_use]
+    pub fn passkeys(&self) -> Option<&Passkeys> {
+        self.passkeys.as_ref()
+    }
+
     /// Whether a key is valid at that time.
     #[must_use]
     pub fn in_force(&self, key: &KeyId, at: Timestamp) -> bool {
-        let held = self.holder(key).and_then(|holder| holder.keys.iter().find(|held| held.key.id() == *key));
-        held.is_some_and(|held| {
+        self.key(key).is_some_and(|held| {
             held.from.is_none_or(|from| from <= at) && held.until.is_none_or(|until| at < until)
         })
     }

@@ -14,9 +14,10 @@ use remit_text::env;
 use ring::signature::{ECDSA_P256_SHA256_FIXED, ED25519, UnparsedPublicKey, VerificationAlgorithm};
 use ssh_encoding::{Decode as _, Encode as _};
 use ssh_key::private::KeypairData;
-use ssh_key::public::KeyData;
+use ssh_key::public::{KeyData, SkEcdsaSha2NistP256};
 use ssh_key::{Algorithm, EcdsaCurve, HashAlg, Mpint, PublicKey, Signature, SshSig};
 
+use crate::passkey::{self, Assertion, Terms};
 use crate::{Digest, KeyError, SignatureError};
 
 /// The namespace of SSH signatures (`ssh-keygen -Y sign -n`). Signatures for another namespace are refused.
@@ -28,6 +29,8 @@ pub(crate) struct SshKey {
     key: KeyData,
     wire: Vec<u8>,
     comment: String,
+    /// Of a passkey, how it must sign.
+    terms: Terms,
 }
 
 /// The point of a public key that is not in hardware.
@@ -56,7 +59,7 @@ impl SshKey {
         Self::of(key.key_data().clone(), words.next().unwrap_or_default())
     }
 
-    fn of(key: KeyData, comment: &[u8]) -> Result<Self, String> {
+    pub(crate) fn of(key: KeyData, comment: &[u8]) -> Result<Self, String> {
         match key.algorithm() {
             Algorithm::Ed25519
             | Algorithm::SkEd25519
@@ -71,7 +74,33 @@ impl SshKey {
         let mut wire = Vec::new();
         key.encode(&mut wire).map_err(|error| error.to_string())?;
         let comment = std::str::from_utf8(comment.trim_ascii()).unwrap_or_default();
-        Ok(Self { key, wire, comment: comment.replace(char::is_control, " ") })
+        let comment = comment.replace(char::is_control, " ");
+        Ok(Self { key, wire, comment, terms: Terms::default() })
+    }
+
+    /// The passkey that this is: a key for a domain. Those for SSH are for an application such as `ssh:`.
+    pub(crate) fn passkey(&self) -> Option<&SkEcdsaSha2NistP256> {
+        match &self.key {
+            KeyData::SkEcdsaSha2NistP256(key) if passkey::is_domain(key.application()) => Some(key),
+            _ => None,
+        }
+    }
+
+    /// The same, which as a passkey must sign like that.
+    pub(crate) fn under(mut self, terms: Terms) -> Self {
+        self.terms = terms;
+        self
+    }
+
+    pub(crate) fn named(mut self, comment: &str) -> Self {
+        self.comment = comment.replace(char::is_control, " ");
+        self
+    }
+
+    /// The signature that a browser's answer is.
+    pub(crate) fn envelop_assertion(&self, assertion: &Assertion) -> Result<Vec<u8>, SignatureError> {
+        let key = self.passkey().ok_or(SignatureError::Untrusted)?;
+        passkey::envelop(key, &self.wire, assertion)
     }
 
     /// The key in SSH's binary encoding.
@@ -94,6 +123,9 @@ impl SshKey {
 
     /// Checks a signature in the binary format of `ssh-keygen -Y sign`.
     pub(crate) fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), SignatureError> {
+        if let Some(key) = self.passkey() {
+            return passkey::verify(key, &self.wire, &self.terms, message, signature);
+        }
         let malformed = |error: &dyn std::fmt::Display| SignatureError::Malformed(error.to_string());
         let mut rest = signature;
         let sig = SshSig::decode(&mut rest).map_err(|error| malformed(&error))?;
@@ -251,13 +283,13 @@ const LONGEST: u32 = 256 * 1024;
 /// How long to wait for the agent: a person may have to find the hardware key and touch it.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-fn string(bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn string(bytes: &[u8]) -> Vec<u8> {
     let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
     [&length.to_be_bytes(), bytes].concat()
 }
 
 /// Reads an SSH string from the beginning of `rest`.
-fn string_of<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+pub(crate) fn string_of<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
     let (length, after) = rest.split_first_chunk::<4>()?;
     let (string, after) = after.split_at_checked(u32::from_be_bytes(*length) as usize)?;
     *rest = after;

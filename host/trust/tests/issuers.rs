@@ -44,7 +44,7 @@ fn an_issuer_is_found_by_its_address_and_what_its_tokens_are_taken_as() {
 #[test]
 fn what_is_proven_has_one_name_everywhere() {
     assert_eq!([Accepts::Exchange, Accepts::Bearer].map(Accepts::proof), [Proof::IdToken, Proof::Token]);
-    let all = [Proof::Key, Proof::IdToken, Proof::Token];
+    let all = [Proof::Key, Proof::Passkey, Proof::IdToken, Proof::Token];
     assert_eq!(all.map(Proof::name), Proof::NAMES);
     for proof in all {
         assert_eq!(json!(proof), json!(proof.name()));

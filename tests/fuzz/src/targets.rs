@@ -194,6 +194,7 @@ pub fn ssh_signature(bytes: &[u8]) {
         if let Ok(envelope) = Envelope::signed_elsewhere(TYPE, SIGNED, &key.id(), bytes) {
             let _ = envelope.verify(TYPE, std::slice::from_ref(key));
             let _ = envelope.for_ssh_keygen();
+            let _ = (envelope.claimed_passkeys(), envelope.uses_of_passkeys());
         }
     }
 }

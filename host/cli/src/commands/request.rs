@@ -1,18 +1,16 @@
 //! `remit request`.
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use remit_client::{WantedAuthority, WantedRequest};
 use remit_file::{FileError, Kind};
 use remit_lifecycle::{
-    AccessKind, ActionSelector, Error, Home, Host, Hours, Power, RequestOptions, RequestState, RequestView,
-    RequestedAuthority, StandingScope, prepare_run_request, prepare_standing_request, submit_request,
+    ActionSelector, Error, Home, Host, Hours, RequestOptions, RequestState, RequestView, StandingScope,
+    prepare_run_request, prepare_standing_request, submit_request,
 };
-use remit_trust::issuers::Proof;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::common::{Done, INPUT, input, notify, open_for, read_action, scope, usage, write};
 use super::plan::print_plan;
@@ -309,67 +307,10 @@ pub(super) fn show(view: &RequestView, as_json: bool) -> Done {
     if request.break_glass {
         say!("  BREAK-GLASS: goes without the usual policy");
     }
-    let kind = view.requester_kind.map_or("no principal any more".to_owned(), |kind| kind.to_string());
-    let proof = match view.proof {
-        Proof::Key => "",
-        Proof::IdToken => ", by an ID token",
-        Proof::Token => ", by a bearer token",
-    };
-    let operator = view.operator.as_ref().map(|name| format!(", operated by {name}")).unwrap_or_default();
-    let row = |name: &str, text: &str| say!("  {name:<10} {}", print::word(text));
-    let digest = match &request.asks {
-        RequestedAuthority::Run { action, .. } => format!("  {}", action.digest.short()),
-        RequestedAuthority::Standing(_) => "  whenever needed (standing)".to_owned(),
-    };
-    row("action", &format!("{}{digest}", request.action_words()));
-    row("asked by", &format!("{} ({kind}{operator}{proof}): {}", request.requester, request.reason));
-    if let Some(incident) = &request.incident {
-        row("incident", incident);
+    for (name, text) in view.facts() {
+        say!("  {name:<10} {}", print::word(&text));
     }
-    if let RequestedAuthority::Run { input, .. } = &request.asks {
-        row("input", &input.to_string());
-    }
-    for handle in request.sealed_inputs() {
-        row("sealed", &format!("{}: committed to as {}", handle.name(), handle.commitment()));
-    }
-    for line in reach(view) {
-        row(line.0, &line.1);
-    }
-    if let RequestedAuthority::Standing(standing) = &request.asks {
-        let hours: Vec<String> = standing.hours.iter().map(Hours::words).collect();
-        row("hours", &if hours.is_empty() { "always".to_owned() } else { hours.join(", ") });
-        row(
-            "budget",
-            &format!("{} run(s) and {} change(s) an hour", standing.runs_per_hour, standing.changes_per_hour),
-        );
-    }
-    if let Some(budgets) = &view.budgets {
-        row("", &format!("runs: {}; changes: {}", budgets.runs, budgets.changes));
-    }
-    for of in &request.connectors {
-        row("through", &format!("{}: {}", of.instance, remit_lifecycle::connectors::words(of)));
-    }
-    row("may start", &request.triggers.join(", "));
-    for why in &view.waits_for_room {
-        row("not now", why);
-    }
-    let second = |at: Timestamp| remit_lifecycle::second(at).to_string();
-    let runs = request.uses.map_or(String::new(), |uses| format!(", {} of {uses} run(s) used", view.started));
-    row("until", &format!("{}{runs}", second(request.not_after)));
-    row("digest", &view.digest.to_string());
-    for (n, line) in view.differs.iter().enumerate() {
-        row(if n == 0 { "history" } else { "" }, line);
-    }
-    for given in &view.approvals {
-        let counts = match (&given.kind, &given.why_not) {
-            (_, Some(why)) => format!("{}: does not count, it {why}", given.principal),
-            (kind, None) => {
-                format!("{} ({}), {}", given.principal, kind.as_deref().unwrap_or("-"), second(given.at))
-            }
-        };
-        row("approval", &counts);
-    }
-    print_powers(view)?;
+    print_powers(view);
     if let Some(plan) = request.plan() {
         print_plan(plan);
     }
@@ -379,66 +320,18 @@ pub(super) fn show(view: &RequestView, as_json: bool) -> Done {
     Ok(0)
 }
 
-/// Rows about what the request could change, and which changes cannot be undone.
-fn reach(RequestView { request, powers, .. }: &RequestView) -> Vec<(&'static str, String)> {
-    let most = |power: &&Power| matches!(power.does, AccessKind::Change | AccessKind::Irrevocable);
-    let open = powers.unused().filter(most).map(|power| power.at_most).max();
-    let changes = match (request.plan(), open) {
-        (None, None) => "nothing".to_owned(),
-        (None, Some(most)) => format!("up to {most} a run, any that a power below allows"),
-        (Some(plan), open) => {
-            let changes = plan.changes().count();
-            let lost = plan.changes().filter(|step| step.undo.is_none()).count();
-            let planned = match lost {
-                0 if changes == 0 => "nothing".to_owned(),
-                0 => format!("{changes}, each can be undone"),
-                lost => format!("{changes}, {lost} CANNOT BE UNDONE"),
-            };
-            match open {
-                None => planned,
-                Some(most) => format!("{planned}; ITS SCOPE IS WIDER THAN ITS PLAN: up to {most}"),
-            }
-        }
-    };
-    let touched: BTreeSet<&str> = powers
-        .all
-        .iter()
-        .filter(|power| !matches!(power.does, AccessKind::Observe | AccessKind::Read))
-        .map(|power| power.resource.as_str())
-        .collect();
-    let touches = if touched.is_empty() {
-        "nothing".to_owned()
-    } else {
-        touched.into_iter().collect::<Vec<_>>().join(", ")
-    };
-    vec![("changes", changes), ("touches", touches)]
-}
-
 /// Prints every power that it would give, the strongest first, and the limits of a run.
-fn print_powers(RequestView { request, powers, .. }: &RequestView) -> Result<(), Error> {
+fn print_powers(view: &RequestView) {
     let mut rows = vec![["power", "on", "by", "use"].map(ToOwned::to_owned).to_vec()];
-    for power in powers.all.iter().rev() {
-        let used = match power.steps {
-            0 if powers.planned => format!("NOT USED BY THE PLAN, up to {}", power.at_most),
-            0 => format!("up to {} a run", power.at_most),
-            1 => "1 step of the plan".to_owned(),
-            steps => format!("{steps} steps of the plan"),
-        };
-        rows.push(vec![power.does.to_string(), power.resource.to_string(), power.capability.clone(), used]);
-    }
+    rows.extend(view.powers.all.iter().rev().map(|power| {
+        let (does, on) = (power.does.to_string(), power.resource.to_string());
+        vec![does, on, power.capability.clone(), view.powers.use_of(power)]
+    }));
     if rows.len() > 1 {
         print::table(2, &rows);
     }
-    let limits = serde_json::to_value(&powers.limits).map_err(Error::from)?;
-    let limits: Vec<String> = limits.as_object().into_iter().flatten().map(limit).collect();
-    say!("  {:<10} {}", "limits", print::word(&limits.join(", ")));
-    for (when, what) in request.scope.fate() {
+    say!("  {:<10} {}", "limits", print::word(&view.powers.limits_in_words()));
+    for (when, what) in view.request.scope.fate() {
         say!("  {when:<10} {what}");
     }
-    Ok(())
-}
-
-fn limit((name, value): (&String, &Value)) -> String {
-    let value = value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned);
-    format!("{} {value}", name.replace('_', " "))
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use remit_file::Kind;
 use remit_lifecycle::{
-    Ending, Explained, Home, PrincipalView, RequestState, RulesView, SignedRulesView, explain,
+    Ending, Enrolment, Explained, Home, PrincipalView, RequestState, RulesView, SignedRulesView, explain,
 };
 use remit_policy::Policies;
 use remit_trust::Signer;
@@ -25,6 +25,14 @@ pub(crate) enum Rules {
         /// Print JSON.
         #[arg(long)]
         json: bool,
+    },
+    /// Check what a new passkey signed, and print its lines for principals.toml. They are in force once the rules are signed.
+    #[command(
+        after_help = "Example:\n  remit rules enrol dana.enrolment.json\n\nAsk the person on another way whether the key is theirs: compare its id."
+    )]
+    Enrol {
+        /// What the console's page for a new passkey gave.
+        file: PathBuf,
     },
     /// Sign the rules in the files, as an administrator. They are then in force.
     Sign {
@@ -61,6 +69,7 @@ impl Rules {
                 }
                 Ok(0)
             }
+            Self::Enrol { file } => enrol(home, &read(&file, Kind::Approval)?),
             Self::Sign { key, yes, json } => {
                 let admin = Signer::load(&key)?;
                 let (mut void, mut ended) = (String::new(), Vec::new());
@@ -91,6 +100,37 @@ impl Rules {
             }
         }
     }
+}
+
+/// Prints the lines of a new passkey.
+fn enrol(home: &Home, text: &str) -> Done {
+    let malformed = |why: String| usage(why, "pass the file that the console's page gave, unchanged");
+    let envelope = remit_text::json::read(text).map_err(|mistake| malformed(mistake.to_string()))?;
+    let (principals, ..) = home.written_rules()?;
+    let Some(passkeys) = principals.passkeys() else {
+        return Err(usage(
+            "principals.toml does not say where passkeys sign".to_owned(),
+            "add [passkeys] with `rp` and `origins`: docs/console.md",
+        ));
+    };
+    let enrolled = Enrolment::check(&envelope, &home.load()?.log, passkeys)?;
+    let (name, key) = (&enrolled.enrolment.principal, enrolled.key.id());
+    if let Some(holder) = principals.holder(&key) {
+        return Err(usage(
+            format!("the key {} is in principals.toml, as one of {}", key.short(), holder.name),
+            "nothing is left to do but `remit rules sign`",
+        ));
+    }
+    say!(
+        "# The key signed that it is {}'s. Nobody has checked that: compare its id with what its owner sees.",
+        name
+    );
+    say!("# {key}");
+    if principals.get(name).is_none() {
+        say!("[[principal]]\nname = \"{name}\"\nkind = \"human\"");
+    }
+    print::raw(enrolled.lines().as_bytes());
+    Ok(0)
 }
 
 /// Checks the policies. Warns of approvals that they demand and nobody can give, which may be intended, and of files that

@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use remit_journal::{About, Certificate, Certified, LedgerEvent, Reader};
+use remit_policy::Subject;
 use remit_tlog::NoteVerifier;
 use remit_trust::issuers::{Accepts, Issuer, Proof, TokenIdentity};
-use remit_trust::principals::Principal;
+use remit_trust::principals::{Principal, PrincipalKey, Principals};
 use remit_trust::{KeyId, VerifyingKey};
 use serde_json::{Map, Value};
 
+use super::rules::subject;
 use super::{JITTER, Rules};
 use crate::Error;
 
@@ -29,11 +31,18 @@ pub(crate) struct Holder {
     pub(crate) principal: String,
     /// How its holder proves to be the principal.
     pub(crate) proof: Proof,
+    /// Whether that is a passkey that never leaves its device.
+    pub(crate) device_bound: bool,
     /// The certificate; none for a key that `principals.toml` names.
     pub(crate) certified: Option<Arc<OnRecord>>,
 }
 
 impl Holder {
+    /// The principal whose key it is, as policies see it.
+    pub(crate) fn subject(&self, principals: &Principals, principal: &Principal) -> Subject {
+        Subject { proof: self.proof, device_bound: self.device_bound, ..subject(principals, principal) }
+    }
+
     /// Whether a record with that number and time, signed with the key, is the principal's. What a certified key signs counts
     /// between its certificate and that one's end, and remains then; a key of `principals.toml` has no such bounds.
     pub(crate) fn signed(&self, seq: u64, at: Timestamp) -> bool {
@@ -49,12 +58,18 @@ impl Rules {
     /// Whose a key is, whether or not it counts now. None if it is nobody's.
     pub(crate) fn holder(&self, reader: &Reader, key: &KeyId) -> Result<Option<Holder>, Error> {
         if let Some(principal) = self.principals.holder(key) {
-            let (principal, proof) = (principal.name.clone(), Proof::Key);
-            return Ok(Some(Holder { principal, proof, certified: None }));
+            let held = self.principals.key(key);
+            return Ok(Some(Holder {
+                principal: principal.name.clone(),
+                proof: held.map_or(Proof::Key, PrincipalKey::proof),
+                device_bound: held.is_some_and(|held| held.device_bound),
+                certified: None,
+            }));
         }
         Ok(self.certificate(reader, key)?.map(|held| Holder {
             principal: held.certificate.principal.clone(),
             proof: held.certificate.proof,
+            device_bound: false,
             certified: Some(held),
         }))
     }

@@ -131,7 +131,7 @@ impl Rules {
                 "use a key that is in force (`from`, `until` in principals.toml)",
             );
         }
-        let who = Subject { proof: holder.proof, ..subject(&self.principals, principal) };
+        let who = holder.subject(&self.principals, principal);
         let basis = holder.certified.as_ref().map(|held| held.certificate.identity());
         let (principal, key) = (principal.clone(), key.clone());
         Ok(Identity { principal, key, who, certified: holder.certified, basis })

@@ -8,7 +8,7 @@ use remit_trust::{Digest, KeyId};
 use serde_json::value::RawValue;
 
 use super::documents::Approval;
-use super::rules::{break_glass, subject};
+use super::rules::break_glass;
 use super::{Holder, Request, RequestedAuthority, Rules, policy_request};
 use crate::{Error, Needed};
 
@@ -234,7 +234,7 @@ impl RequestState {
         if let Some(why) = why_not {
             return Ok(Err(why));
         }
-        let who = Subject { proof: holder.proof, ..subject(&rules.principals, principal) };
+        let who = holder.subject(&rules.principals, principal);
         let verdict = rules.policies.may(
             &who,
             remit_policy::PolicyAction::Approve,

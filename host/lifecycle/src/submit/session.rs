@@ -1,8 +1,13 @@
 //! Sessions of a server: who may read and prepare without signing each call.
 
+use std::sync::PoisonError;
+
 use jiff::Timestamp;
+use remit_journal::{JournalError, Reader};
 use remit_trust::dsse::Envelope;
-use remit_trust::{Digest, KeyId};
+use remit_trust::issuers::Proof;
+use remit_trust::principals::PrincipalKey;
+use remit_trust::{Digest, KeyId, VerifyingKey};
 
 use crate::authority::{Accepted, Document, Identity, Prepared, Session};
 use crate::host::blocking;
@@ -27,6 +32,17 @@ pub fn prepare_session(
     Prepared::new(session, &by)
 }
 
+/// The passkeys of a principal that count now; none if it has none, or is none.
+pub fn passkeys_of(host: &Host, name: &str) -> Result<Vec<VerifyingKey>, Error> {
+    let rules = host.rules()?;
+    let now = Timestamp::now();
+    let keys = rules.principals.get(name).map(|principal| principal.keys.as_slice()).unwrap_or_default();
+    let counts = |held: &&PrincipalKey| {
+        held.proof() == Proof::Passkey && rules.principals.in_force(&held.key.id(), now)
+    };
+    Ok(keys.iter().filter(counts).map(|held| held.key.clone()).collect())
+}
+
 /// Checks a signed session for the server with this URL: who signed it, and for which key.
 pub fn accept_session(host: &Host, signed: &Envelope, audience: &str) -> Result<(Identity, Session), Error> {
     blocking(|| {
@@ -39,8 +55,24 @@ pub fn accept_session(host: &Host, signed: &Envelope, audience: &str) -> Result<
             );
             return Err(Error::NotAccepted { what: Session::NAME, why });
         }
+        count_login(host, &reader, signed, &accepted.by.key)?;
         Ok((accepted.by, accepted.document))
     })
+}
+
+/// Checks that the counter of a passkey rises with this login, and remembers it: a session is not put on record.
+fn count_login(host: &Host, reader: &Reader, signed: &Envelope, key: &KeyId) -> Result<(), Error> {
+    for used in signed.uses_of_passkeys().into_iter().filter(|used| used.key == *key) {
+        reader.check_use(&used)?;
+        let mut logins = host.logins.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = logins.get(key).copied().unwrap_or_default();
+        if used.counter <= last && (used.counter, last) != (0, 0) {
+            return Err(JournalError::Passkey { key: used.key, counter: used.counter, last }.into());
+        }
+        // There are no more keys than the rules have.
+        logins.insert(used.key, used.counter);
+    }
+    Ok(())
 }
 
 /// Who signed a document.

@@ -105,8 +105,12 @@ fn a_certified_key_signs_from_its_certificate_to_its_end() {
     let (from, until) = (certificate.from, certificate.until);
     let key = place.signer("spare").verifying_key();
     let held = OnRecord { certificate, key, seq: 7 };
-    let certified =
-        Holder { principal: "ci".to_owned(), proof: Proof::IdToken, certified: Some(Arc::new(held)) };
+    let certified = Holder {
+        principal: "ci".to_owned(),
+        proof: Proof::IdToken,
+        device_bound: false,
+        certified: Some(Arc::new(held)),
+    };
     let moment = SignedDuration::from_nanos(1);
     for (seq, at, counts) in [
         (8, from, true),
