@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicI64;
 use remit_lifecycle::Host;
 use tokio::sync::{Semaphore, watch};
 
+use crate::console::Browsers;
 use crate::metrics::Metrics;
 use crate::rate::Rates;
 use crate::turns::Turns;
@@ -24,10 +25,14 @@ pub(crate) struct Shared {
     pub(crate) url: String,
     /// The names that a call may have in `Host`, each with its port where that is not the scheme's own.
     pub(crate) hosts: Vec<String>,
+    /// The origins that pages of this server have.
+    pub(crate) origins: Vec<String>,
     /// The description of all routes, in `OpenAPI`.
     pub(crate) description: serde_json::Value,
     /// Who reads.
     pub(crate) sessions: Sessions,
+    /// Who looks at the console.
+    pub(crate) browsers: Browsers,
     /// What is counted.
     pub(crate) metrics: Metrics,
     /// How often each may call.

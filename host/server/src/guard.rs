@@ -15,6 +15,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument as _;
 
 use crate::app::App;
+use crate::console;
 use crate::mcp;
 use crate::problem::{self, Problem};
 use crate::rest::Rest;
@@ -28,11 +29,14 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 /// What calls of `/mcp` are counted as.
 const MCP: &str = "mcp";
+/// What calls of the console are counted as.
+const CONSOLE: &str = "console";
 
 /// All routes, behind the checks.
 pub(crate) fn service(app: &App) -> Router {
     routes::router(app.clone())
         .merge(mcp::router(app))
+        .merge(console::router(app))
         .fallback(|| async {
             Problem::new(StatusCode::NOT_FOUND, "usage::no_such_route", "there is no such route")
         })
@@ -52,6 +56,7 @@ async fn pass(State(app): State<App>, request: Request, next: Next) -> Response 
     let found = route_of(&request);
     let route = match path_of(&request) {
         Some(mcp::PATH) => MCP,
+        Some(path) if path.starts_with(console::PATH) => CONSOLE,
         _ => found.map_or("none", |route| route.id),
     };
     let parent = request.headers().get(traces::PARENT).and_then(|parent| parent.to_str().ok());
@@ -69,7 +74,7 @@ async fn pass(State(app): State<App>, request: Request, next: Next) -> Response 
     let (rest, request) = Rest::of(request);
     let largest = match found {
         Some(route) => Some(route.limit()),
-        None => (route == MCP).then_some(routes::JSON),
+        None => matches!(route, MCP | CONSOLE).then_some(routes::JSON),
     };
     let answer = async {
         match refusal(&app, &request).or_else(|| too_large(&request, largest)) {
@@ -139,7 +144,11 @@ fn refusal(app: &App, request: &Request) -> Option<Problem> {
         return Some(Problem::new(StatusCode::MISDIRECTED_REQUEST, "refused::host", why).help(help));
     }
     let mut origins = request.headers().get_all(ORIGIN).iter();
-    if origins.any(|origin| origin.as_bytes() != app.url.as_bytes()) {
+    let is_own = |origin: &HeaderValue| {
+        app.origins.iter().any(|own| own.as_bytes() == origin.as_bytes())
+            || origin == "null" && console::is_own_form(request.headers())
+    };
+    if origins.any(|origin| !is_own(origin)) {
         let why = "this call comes from a page of another site";
         return Some(Problem::new(StatusCode::FORBIDDEN, "refused::origin", why));
     }

@@ -4,6 +4,7 @@
 
 mod api;
 mod app;
+mod console;
 mod error;
 mod exchange;
 mod guard;
@@ -51,6 +52,7 @@ pub struct Server {
     host: Host,
     url: String,
     hosts: Vec<String>,
+    origins: Vec<String>,
     rates: rate::Rates,
     metrics: metrics::Metrics,
 }
@@ -85,10 +87,14 @@ impl Server {
         let address = listener.local_addr().map_err(refused)?;
         let url = url(&config, address, tls.is_some())?;
         let mut hosts = vec![authority(&url).to_owned()];
+        let mut origins = vec![url.clone()];
         if listen::is_local(address) {
-            hosts.extend([address.to_string(), format!("localhost:{}", address.port())]);
+            let local = format!("localhost:{}", address.port());
+            // Browsers let passkeys sign at a name, and at no address.
+            origins.push(format!("{}://{local}", if tls.is_some() { "https" } else { "http" }));
+            hosts.extend([address.to_string(), local]);
         }
-        Ok(Self { listener, tls, host, url, hosts, rates, metrics })
+        Ok(Self { listener, tls, host, url, hosts, origins, rates, metrics })
     }
 
     /// The URL by which clients reach it.
@@ -102,7 +108,8 @@ impl Server {
         let (stopping, stopped) = watch::channel(false);
         let (records, grown) = watch::channel(0);
         let host = self.host;
-        let app = app(host.clone(), (self.url, self.hosts), (self.rates, self.metrics), grown, stopped);
+        let names = (self.url, self.hosts, self.origins);
+        let app = app(host.clone(), names, (self.rates, self.metrics), grown, stopped);
         let looks = tokio::spawn(work::look(host.clone(), records));
         let rounds = tokio::spawn(work::rounds(app.clone()));
         let service = guard::service(&app);
@@ -121,7 +128,7 @@ impl Server {
 
 fn app(
     host: Host,
-    (url, hosts): (String, Vec<String>),
+    (url, hosts, origins): (String, Vec<String>, Vec<String>),
     (rates, metrics): (rate::Rates, metrics::Metrics),
     records: watch::Receiver<u64>,
     stopping: watch::Receiver<bool>,
@@ -130,8 +137,10 @@ fn app(
         host,
         url,
         hosts,
+        origins,
         description: openapi::description(),
         sessions: who::Sessions::default(),
+        browsers: console::Browsers::default(),
         metrics,
         rates,
         records,
@@ -155,7 +164,7 @@ pub async fn tools_at_home(home: &Home, by: KeyHolder, sealed: remit_mcp::Sealed
     let (_records, grown) = watch::channel(0);
     let url = config.server.url.map(|url| url.trim_end_matches('/').to_owned());
     let counts = (rate::Rates::new(&config.server.rate)?, metrics::Metrics::default());
-    let names = (url.clone().unwrap_or_default(), Vec::new());
+    let names = (url.clone().unwrap_or_default(), Vec::new(), Vec::new());
     let app = app(host.clone(), names, counts, grown, stopped);
     let rounds = tokio::spawn(work::rounds(app.clone()));
     let key = by.key().clone();

@@ -126,6 +126,16 @@ impl Problem {
         self
     }
 
+    /// The status of its answer.
+    pub(crate) fn status(&self) -> StatusCode {
+        StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    /// What to do next.
+    pub(crate) fn help_text(&self) -> Option<&str> {
+        self.0.help.as_deref()
+    }
+
     /// The error's code.
     pub(crate) fn code(&self) -> &str {
         &self.0.code

@@ -1,7 +1,7 @@
 //! The home itself: which it is, how it stands.
 
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use remit_journal::RequestId;
 use remit_lifecycle::PrincipalView;
@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::app::App;
+use crate::console;
 use crate::exchange::{json, text_as};
 use crate::problem::{Answer, Problem};
 use crate::who::Caller;
@@ -74,11 +75,19 @@ pub(crate) async fn protected_resource_mcp(State(app): State<App>) -> Answer<Res
 }
 
 /// The page that an agent gives to a person. It lets nobody in, and does not tell whether there is such a request.
-pub(crate) async fn about_request(State(app): State<App>, Path(id): Path<String>) -> Answer<Response> {
+pub(crate) async fn about_request(
+    State(app): State<App>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Answer<Response> {
     let id: RequestId = id.parse()?;
+    if console::wants_page(&headers) {
+        return Ok(console::bounce(&format!("{}/requests/{id}", console::PATH)));
+    }
     let url = &app.url;
     let text = format!(
         "A decision is asked for, about {id}.\n\n\
+         In a browser, with a passkey: {url}/console/requests/{id}\n\n\
          Whoever decides signs with a key of their own:\n\n  \
          remit request show {id} --context NAME\n  \
          remit approve {id} --context NAME\n  \

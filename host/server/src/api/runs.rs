@@ -182,6 +182,13 @@ pub(crate) struct Start {
     input: Option<Value>,
 }
 
+impl Start {
+    /// A trigger of a request for a run, which says all that is needed.
+    pub(crate) fn of(document: Signed) -> Self {
+        Self { document, input: None }
+    }
+}
+
 /// A run that was started.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "started-run")]

@@ -52,6 +52,12 @@ pub(crate) fn to_sign<D: Document>(prepared: &Prepared<D>) -> Answer<Response> {
 #[serde(transparent)]
 pub(crate) struct Signed(Box<RawValue>);
 
+impl From<Box<RawValue>> for Signed {
+    fn from(envelope: Box<RawValue>) -> Self {
+        Self(envelope)
+    }
+}
+
 impl JsonSchema for Signed {
     fn schema_name() -> std::borrow::Cow<'static, str> {
         "envelope".into()
