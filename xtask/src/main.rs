@@ -58,6 +58,10 @@ enum Task {
     Postgres,
     /// Install the LDAP server that the tests use, and print the path of its program.
     Openldap,
+    /// Install the browser that the tests of the console use, and print the path of its program.
+    Chromium,
+    /// Install what judges whether everybody can use a page, and print the path of its script.
+    Axe,
     /// Install the program that judges the server by its description, and print the path of `st`.
     Schemathesis,
     /// Hold `/mcp` and `remit mcp` to the protocol's own suite and client, which npm has.
@@ -110,6 +114,14 @@ fn perform(task: Task) -> Result<()> {
         }
         Task::Witness => {
             println!("{}", servers::witness()?.display());
+            Ok(())
+        }
+        Task::Chromium => {
+            println!("{}", servers::chromium()?.display());
+            Ok(())
+        }
+        Task::Axe => {
+            println!("{}", servers::axe()?.display());
             Ok(())
         }
         Task::Scanner => {

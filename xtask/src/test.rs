@@ -55,7 +55,7 @@ pub(crate) fn run() -> Result<()> {
 type Install = fn() -> Result<PathBuf>;
 
 /// The real servers and other programs that the tests use, each with the variable that says where it is.
-const SERVERS: [(&str, &str, Install); 12] = [
+const SERVERS: [(&str, &str, Install); 14] = [
     ("openbao", "REMIT_BAO", servers::openbao),
     ("witness", "REMIT_WITNESS", servers::witness),
     ("schemathesis", "REMIT_SCHEMATHESIS", servers::schemathesis),
@@ -68,6 +68,8 @@ const SERVERS: [(&str, &str, Install); 12] = [
     ("pocketbase", "REMIT_POCKETBASE", servers::pocketbase),
     ("postgres", "REMIT_POSTGRES", servers::postgres),
     ("openldap", "REMIT_OPENLDAP", servers::openldap),
+    ("chromium", "REMIT_CHROMIUM", servers::chromium),
+    ("axe", "REMIT_AXE", servers::axe),
 ];
 
 /// Installs those of these names, or all if none is named, and says where they are.
