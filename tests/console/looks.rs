@@ -139,7 +139,9 @@ fn every_page_is_for_everybody_and_light() {
             // One picture of each main page is in the documentation.
             let documented = matches!(
                 (name, screen, scheme),
-                ("waiting" | "request" | "run", "desktop", "light") | ("request" | "runs", "phone", "dark")
+                ("waiting" | "request", "desktop", "light")
+                    | ("run", "desktop", "dark")
+                    | ("runs", "phone", "dark")
             );
             let file = format!("{name}-{screen}-{scheme}.png");
             for folder in pictures.iter().filter(|_| documented).chain(&scratch) {
@@ -258,6 +260,51 @@ fn all_of_it_reads_without_a_script() {
     ann.shows("it would do exactly what is written here");
     ann.eval("document.querySelector('form.who').requestSubmit()");
     ann.shows("Sign in");
+}
+
+#[test]
+fn what_cannot_be_undone_is_first_and_a_run_is_seen_as_it_happens() {
+    let console = Console::new();
+    let ann = console.signed_in("ann");
+    let world = &console.world;
+    let input = json!({"do": "destroy", "path": crate::common::SECRET, "version": 1}).to_string();
+    let scope = crate::common::scope("", crate::common::SECRET)
+        .replace("secrets/destroy\"\n", "secrets/destroy\"\nirrevocable = true\n");
+    world.write("grave.toml", scope);
+    let why = ["--reason", "it must go", "--key", "bot.key", "--json"];
+    let grave =
+        [&["request", "misbehave.wasm", "--input", &input, "--scope", "grave.toml"][..], &why].concat();
+    let asked = world.remit(&grave).exits(0).json();
+    console.ask("INC-7: it leaked");
+    ann.go(&console.at("/console"));
+    assert!(ann.text("document.querySelector('article.card').innerText").contains("CANNOT BE UNDONE"));
+    assert_eq!(ann.eval("document.querySelectorAll('article.card').length"), 2);
+    ann.go(&console.at(&format!("/console/requests/{}", asked["request"]["id"].as_str().unwrap())));
+    let first = ann.text("document.querySelector('main .problem').innerText");
+    assert!(first.contains("CANNOT BE UNDONE") && first.contains("destroy"), "{first}");
+
+    let input = format!(r#"{{"do":"rotate-then-loop","path":"{}"}}"#, crate::common::SECRET);
+    world.grant_scope(
+        &crate::common::scope("[limits]\nfuel = 1_000_000_000_000\nwall_time = \"5s\"", "prod/**"),
+        "misbehave.wasm",
+        &input,
+        "loop",
+    );
+    world.remit(&["approve", &world.request("loop"), "--key", "bob.key"]).exits(0);
+    std::thread::scope(|scope| {
+        let run = scope.spawn(|| world.run("loop"));
+        let limit = Instant::now() + Duration::from_secs(30);
+        while world.remit(&["runs", "--state", "unfinished", "--json"]).exits(0).json() == json!([]) {
+            assert!(Instant::now() < limit, "it does not start");
+        }
+        ann.go(&console.at("/console/runs?state=unfinished"));
+        ann.click("main table a");
+        ann.shows("going on");
+        ann.eval("window.sameDocument = true");
+        ann.shows("reverted");
+        assert_eq!(ann.eval("window.sameDocument && !document.getElementById('live').dataset.events"), true);
+        assert_ne!(run.join().unwrap().code, 0);
+    });
 }
 
 /// Puts rehearsals into the journal of a home, as fast as it takes them.

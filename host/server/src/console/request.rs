@@ -2,7 +2,7 @@
 
 use axum::extract::{Path, State};
 use maud::{Markup, html};
-use remit_gate::{Phase, Plan, Step};
+use remit_gate::{Effect, Phase, Plan, Step};
 use remit_lifecycle::{
     Explained, Input, RequestState, RequestView, RequestedAuthority, explain, operation_words,
     rehearse as play,
@@ -11,7 +11,7 @@ use serde_json::json;
 use tokio::task::block_in_place;
 
 use super::page::{Paged, ToSign, Viewer, code, facts, shown, table, with_times, words};
-use super::waiting::gravest;
+use super::waiting::{gravest, is_grave_power};
 use crate::api::actions::heavy;
 use crate::app::App;
 use crate::exchange::to_end;
@@ -39,7 +39,7 @@ fn whole(view: &RequestView, explained: &Explained, viewer: &Viewer, again: Opti
     html! {
         h1 { (words(&request.action_words())) " on " (words(&view.target.join(", "))) }
         p.headline { strong { (words(&view.headline())) } }
-        @if let Some(gravest) = gravest(view) { p.grave { strong { (gravest) } " — read the lines below that say so" } }
+        (cannot_be_undone(view))
         @if request.break_glass { p.grave { strong { "BREAK-GLASS: goes without the usual policy" } } }
         (facts(view.facts().iter().map(|(name, text)| (*name, with_times(text)))))
         @if let Some(again) = again { (again) }
@@ -87,6 +87,29 @@ fn whole(view: &RequestView, explained: &Explained, viewer: &Viewer, again: Opti
                     grave: true,
                 }.form("revoke"))
             }
+        }
+    }
+}
+
+/// What nobody can take back, before anything else: the steps of the plan, or else the powers.
+fn cannot_be_undone(view: &RequestView) -> Markup {
+    let Some(gravest) = gravest(view) else { return html! {} };
+    let is_grave = |step: &&Step| matches!(step.effect, Effect::Irrevocable | Effect::Disclose);
+    let steps = view.request.plan().into_iter().flat_map(|plan| &plan.steps).filter(is_grave);
+    let step = |step: &Step| {
+        let does = operation_words(&step.operation, &step.arguments);
+        let why = step.irrevocable_because.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+        format!("{does} on {}{why}", step.resource)
+    };
+    let mut lines: Vec<String> = steps.map(step).collect();
+    if lines.is_empty() {
+        let grave = view.powers.all.iter().filter(|power| is_grave_power(power));
+        lines = grave.map(|power| format!("{} on {}", power.capability, power.resource)).collect();
+    }
+    html! {
+        div.problem {
+            p.grave { strong { (gravest) } }
+            ul { @for line in lines { li { (words(&line)) } } }
         }
     }
 }

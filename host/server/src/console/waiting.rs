@@ -4,7 +4,7 @@ use axum::extract::State;
 use jiff::{SignedDuration, Timestamp};
 use maud::{Markup, html};
 use remit_journal::{Reader, RequestId};
-use remit_lifecycle::{AccessKind, RequestFilter, RequestState, RequestView, Rules, who_may_approve};
+use remit_lifecycle::{AccessKind, Power, RequestFilter, RequestState, RequestView, Rules, who_may_approve};
 use serde::Deserialize;
 use tokio::task::block_in_place;
 
@@ -23,10 +23,15 @@ struct Mine {
     lost: bool,
 }
 
+/// Whether a power is to do what nobody can take back, or to hand out a secret.
+pub(super) fn is_grave_power(power: &Power) -> bool {
+    matches!(power.does, AccessKind::Irrevocable | AccessKind::Disclose)
+}
+
 /// What it does that nobody can take back, or hands out, in words.
 pub(super) fn gravest(view: &RequestView) -> Option<String> {
-    let gravest = view.powers.all.iter().map(|power| power.does).max()?;
-    matches!(gravest, AccessKind::Irrevocable | AccessKind::Disclose).then(|| gravest.to_string())
+    let grave = view.powers.all.iter().filter(|power| is_grave_power(power));
+    grave.map(|power| power.does).max().map(|does| does.to_string())
 }
 
 fn waiting(
