@@ -255,10 +255,10 @@ impl Tab {
         self.call("Emulation.setEmulatedMedia", &features);
     }
 
-    /// A picture of the whole page, in base64.
-    pub fn picture(&self) -> String {
+    /// A picture of the page, at most so high, in base64.
+    pub fn picture(&self, highest: u64) -> String {
         let size = self.call("Page.getLayoutMetrics", &json!({}))["cssContentSize"].clone();
-        let clip = json!({"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1});
+        let clip = json!({"x": 0, "y": 0, "width": size["width"], "height": size["height"].as_u64().unwrap().min(highest), "scale": 1});
         let how = json!({"format": "png", "captureBeyondViewport": true, "clip": clip});
         let shot = self.call("Page.captureScreenshot", &how);
         shot["data"].as_str().unwrap().to_owned()

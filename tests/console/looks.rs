@@ -136,6 +136,8 @@ fn every_page_is_for_everybody_and_light() {
             ann.screen(width, height, scheme == "dark");
             let wide = "document.documentElement.scrollWidth > document.documentElement.clientWidth";
             assert_eq!(ann.eval(wide), false, "{name} is wider than a {screen}");
+            let cut = "[...document.querySelectorAll('.table')].some((table) => table.scrollWidth > table.clientWidth)";
+            assert!(screen == "desktop" || ann.eval(cut) == false, "{name} has a table that a {screen} cuts");
             // One picture of each main page is in the documentation.
             let documented = matches!(
                 (name, screen, scheme),
@@ -144,8 +146,12 @@ fn every_page_is_for_everybody_and_light() {
                     | ("runs", "phone", "dark")
             );
             let file = format!("{name}-{screen}-{scheme}.png");
-            for folder in pictures.iter().filter(|_| documented).chain(&scratch) {
-                fs::write(folder.join(&file), STANDARD.decode(ann.picture()).unwrap()).unwrap();
+            let picture = |highest| STANDARD.decode(ann.picture(highest)).unwrap();
+            for folder in pictures.iter().filter(|_| documented) {
+                fs::write(folder.join(&file), picture(if name == "request" { 2_000 } else { 700 })).unwrap();
+            }
+            if let Some(folder) = &scratch {
+                fs::write(folder.join(&file), picture(u64::MAX)).unwrap();
             }
             // Colours differ by scheme, and the rest by screen.
             if (screen, scheme) == ("desktop", "light") || (screen, scheme) == ("phone", "dark") {
@@ -305,6 +311,25 @@ fn what_cannot_be_undone_is_first_and_a_run_is_seen_as_it_happens() {
         assert_eq!(ann.eval("window.sameDocument && !document.getElementById('live').dataset.events"), true);
         assert_ne!(run.join().unwrap().code, 0);
     });
+}
+
+#[test]
+fn a_person_lets_changes_stand_for_longer() {
+    let console = Console::new();
+    let ann = console.signed_in("ann");
+    let world = &console.world;
+    let scope = "restore_after = \"1h\"\n[[allow]]\ncapability = \"remit:secrets/rotate\"\nresources = [\"secret:prod/**\"]\n[[allow]]\ncapability = \"remit:secrets/inspect\"\nresources = [\"secret:prod/**\"]\n";
+    let input = format!("path={}", crate::common::SECRET);
+    world.grant_scope(scope, "rotate-secret.wasm", &input, "for-a-while");
+    world.remit(&["approve", &world.request("for-a-while"), "--key", "bob.key"]).exits(0);
+    let run = world.run("for-a-while").exits(0).json()["run"].as_str().unwrap().to_owned();
+    ann.go(&console.at(&format!("/console/runs/{run}")));
+    ann.shows("The host undoes its changes by itself");
+    ann.write("#extend textarea", "the provider is not ready");
+    ann.click("#extend button");
+    ann.shows("extended");
+    ann.shows("the provider is not ready");
+    console.world.audit_is_sound();
 }
 
 /// Puts rehearsals into the journal of a home, as fast as it takes them.

@@ -33,7 +33,7 @@ pub(super) async fn page(State(app): State<App>, viewer: Viewer) -> Paged {
     let content = html! {
         h1 { @if lift { "Lift the freeze" } @else { "Freeze" } }
         @if lift { p { "Runs may start again. Those that were stopped stay stopped." } }
-        @else { p { "Every run stops at its next call, and nothing starts until somebody lifts it. Reverts go on being possible." } }
+        @else { p { "Every run stops at its next call, and nothing starts until somebody lifts it. A revert stays possible." } }
         (form.form("freeze"))
         h2 { "Orders about this host, newest first" }
         @if orders.is_empty() { p { "None." } }

@@ -1,11 +1,11 @@
 //! One run: its story, as it happens; what a revert would do; a replay.
 
 use axum::extract::{Path, State};
-use jiff::Unit;
+use jiff::{SignedDuration, Unit};
 use maud::{Markup, html};
 use remit_journal::{Mode, RunId, RunState};
-use remit_lifecycle::{Line, Timeline, down_to, preview_revert, replay as play_again, undo_words};
-use serde_json::json;
+use remit_lifecycle::{Line, Timeline, down_to, preview_revert, replay as play_again, second, undo_words};
+use serde_json::{Value, json};
 use tokio::task::block_in_place;
 
 use super::page::{Failed, Paged, ToSign, Viewer, facts, shown, table, time, with_times, words};
@@ -53,9 +53,45 @@ fn whole(story: &Timeline, above: Option<&Markup>) -> Markup {
                 @if story.state.is_some() { li { a href={ "/console/runs/" (run) "/proof" } download={ (run) ".proof.json" } { "Download a proof of it" } } }
                 @if let Some(request) = story.authority.as_ref().and_then(|authority| authority.request) { li { a href={ "/console/requests/" (request) } { "The request, and who approved it" } } }
             }
+            (orders(story))
             @if story.state.is_some() {
                 form method="post" action={ "/console/runs/" (run) "/replay" } { button type="submit" { "Replay it" } " " span.note { "runs the recorded component against the record; touches nothing" } }
             }
+        }
+    }
+}
+
+/// For how much longer the changes of a contained run stand, if a person says so here.
+const LONGER: SignedDuration = SignedDuration::from_hours(8);
+
+/// What a run needs a person for, each with what is signed for it.
+fn orders(story: &Timeline) -> Markup {
+    let run = story.run;
+    let form = |id: &str, does: &str, order: Value, command: String| {
+        let (prepare, next) = ("/console/prepare/order".to_owned(), format!("/console/runs/{run}"));
+        let (body, expect) = (json!({"order": &order}), json!({"order": &order}));
+        ToSign { prepare, body, expect, next, does, reason: Some(true), command, grave: false }.form(id)
+    };
+    let longer = story.restore_at.and_then(|at| at.checked_add(LONGER).ok()).map(second);
+    let went_without = story.authority.as_ref().is_some_and(|authority| authority.break_glass);
+    html! {
+        @for call in &story.in_doubt {
+            h3 { "Call " (call) " is in doubt: nobody knows whether it took effect. Look at the live system, then say so" }
+            div.two {
+                @for (happened, does) in [(true, "It took effect: sign"), (false, "It did not: sign")] {
+                    @let order = json!({"resolve": {"run": run, "call": call, "happened": happened}});
+                    (form(&format!("resolve-{call}-{happened}"), does, order, format!("remit resolve {run}")))
+                }
+            }
+        }
+        @if let Some(until) = longer {
+            h3 { "The host undoes its changes by itself" }
+            p { "They stand until " (time(story.restore_at.unwrap_or(until))) "; eight hours longer is " (time(until)) "." }
+            (form("extend", "Eight hours longer, with passkey", json!({"extend": {"run": run, "until": until}}), format!("remit extend {run}")))
+        }
+        @if went_without {
+            h3 { "It went without the usual policy" }
+            (form("review", "Reviewed: sign with passkey", json!({"review": run}), format!("remit review {run}")))
         }
     }
 }
