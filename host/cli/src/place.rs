@@ -5,12 +5,12 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use miette::Diagnostic;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use remit_client::{About, Client, ClientError, Story, ToSign};
 use remit_file::{Content, Kind};
 use remit_journal::{Record, RunId, RunSummary};
 use remit_lifecycle::{Document, Error, Explained, Home, Prepared, RequestView, RequestsView};
 use remit_sandbox::Candidate;
+use remit_text::uri_part;
 use remit_trust::{Handle, KeyId, Opening, Signer, SigningKey};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -145,14 +145,6 @@ impl Contexts {
     }
 }
 
-/// What is written with percent signs in a segment of a path: all but the unreserved characters of RFC 3986.
-const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-
-/// A name as one segment of a path, or as a value of a query.
-fn segment(name: &str) -> String {
-    utf8_percent_encode(name, RESERVED).to_string()
-}
-
 /// The query of a URL.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Query(Vec<(&'static str, String)>);
@@ -165,7 +157,7 @@ impl Query {
 
     /// A value, if there is one.
     pub(crate) fn value(&mut self, name: &'static str, value: Option<&str>) -> &mut Self {
-        self.0.extend(value.map(|value| (name, segment(value))));
+        self.0.extend(value.map(|value| (name, uri_part(value))));
         self
     }
 }
@@ -305,14 +297,14 @@ impl Server {
             let id = newest.requests.first().map(|newest| newest.request.id.to_string());
             id.ok_or_else(|| usage("there is no request yet".to_owned(), "make one: `remit request`"))
         };
-        let name = if name == "last" { newest()? } else { segment(name) };
+        let name = if name == "last" { newest()? } else { uri_part(name) };
         let view: RequestView = self.get(&format!("/api/v1/requests/{name}"))?;
         Ok(view.received()?)
     }
 
     /// Which policies decide about a request.
     pub(crate) fn explained(&self, request: &str) -> Done<Explained> {
-        self.get(&format!("/api/v1/requests/{}/explanation", segment(request)))
+        self.get(&format!("/api/v1/requests/{}/explanation", uri_part(request)))
     }
 
     /// The records of a run, by its name, the beginning of its name, or `last`.
@@ -326,7 +318,7 @@ impl Server {
             let id = newest.runs.first().map(|newest| newest.run.to_string());
             id.ok_or_else(|| usage("there is no run yet".to_owned(), "`remit run` starts one"))
         };
-        let name = if name == "last" { newest()? } else { segment(name) };
+        let name = if name == "last" { newest()? } else { uri_part(name) };
         let Story { run, records } = self.get(&format!("/api/v1/runs/{name}"))?;
         Ok((run, records))
     }

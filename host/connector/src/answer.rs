@@ -7,8 +7,8 @@ use ureq::http::HeaderMap;
 use zeroize::Zeroizing;
 
 use crate::client::Incoming;
-use crate::request::encoded;
 use crate::{Function, Placeholders, Response, placeholder};
+use remit_text::uri_part;
 
 /// The headers that every connector may see.
 const HEADERS: [&str; 8] =
@@ -30,7 +30,7 @@ impl Masks {
             // As servers write it that say again what they were sent.
             let quoted = Zeroizing::new(serde_json::to_string(&*secret).unwrap_or_default());
             let inner = quoted.get(1..quoted.len().saturating_sub(1)).unwrap_or_default();
-            let forms = [encoded(&secret), inner.to_owned(), inner.replace('/', "\\/"), html(&secret)];
+            let forms = [uri_part(&secret), inner.to_owned(), inner.replace('/', "\\/"), html(&secret)];
             masks.extend(forms.map(|form| (Zeroizing::new(form), shown.clone())));
             masks.push((secret, shown));
         }

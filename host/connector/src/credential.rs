@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 
 use crate::client::{Client, Outgoing};
 use crate::entry::{CredentialConfig, Entry};
-use crate::request::encoded;
+use remit_text::uri_part;
 
 /// The credential of an origin.
 pub(crate) enum Credential {
@@ -166,9 +166,9 @@ fn form(pairs: &[(&str, &str)]) -> Zeroizing<Vec<u8>> {
         if !form.is_empty() {
             form.push(b'&');
         }
-        form.extend_from_slice(encoded(name).as_bytes());
+        form.extend_from_slice(uri_part(name).as_bytes());
         form.push(b'=');
-        form.extend_from_slice(Zeroizing::new(encoded(value)).as_bytes());
+        form.extend_from_slice(Zeroizing::new(uri_part(value)).as_bytes());
     }
     form
 }

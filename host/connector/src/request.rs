@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use remit_text::uri_part;
+
 use crate::template::Method;
 
 /// The longest body, in bytes, each way.
@@ -93,7 +95,7 @@ impl Request {
 
     /// The path and the query, encoded.
     pub(crate) fn target(&self) -> String {
-        let segments: Vec<Cow<'_, str>> = self.path.iter().map(|segment| encoded(segment).into()).collect();
+        let segments: Vec<Cow<'_, str>> = self.path.iter().map(|segment| uri_part(segment).into()).collect();
         let mut target = format!("/{}", segments.join("/"));
         if !self.query.is_empty() {
             target.push('?');
@@ -181,24 +183,8 @@ pub(crate) fn is_json_type(value: &str) -> bool {
     })
 }
 
-/// A text in a URL: all but letters, digits and `-._~` as `%XX`.
-pub(crate) fn encoded(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            const HEX: &[u8; 16] = b"0123456789ABCDEF";
-            encoded.push('%');
-            encoded.push(char::from(HEX[usize::from(byte >> 4)]));
-            encoded.push(char::from(HEX[usize::from(byte & 15)]));
-        }
-    }
-    encoded
-}
-
 /// Pairs of a query or a form, encoded.
 pub(crate) fn joined(pairs: &[(String, String)]) -> String {
-    let pair = |(name, value): &(String, String)| format!("{}={}", encoded(name), encoded(value));
+    let pair = |(name, value): &(String, String)| format!("{}={}", uri_part(name), uri_part(value));
     pairs.iter().map(pair).collect::<Vec<_>>().join("&")
 }

@@ -11,8 +11,10 @@ mod mistake;
 mod number;
 mod section;
 pub mod toml;
+mod uri;
 
 pub use address::{Address, AddressError, this_machine};
 pub use escape::{columns, has_hidden, hides, json_text, line, lines, short_line};
 pub use mistake::Mistake;
 pub use section::Table;
+pub use uri::uri_part;

@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 use super::{AUTHORIZATION, Lent, unreadable};
 use crate::client::Outgoing;
 use crate::entry::AwsConfig;
-use crate::request::encoded;
+use remit_text::uri_part;
 
 /// The headers that it sets.
 pub(super) const HEADERS: [&str; 3] = ["x-amz-content-sha256", "x-amz-date", "x-amz-security-token"];
@@ -132,13 +132,13 @@ fn hex_digest(bytes: &[u8]) -> String {
 
 /// The path as it is sent, encoded once more: so all services want it but S3, which no connector may use with this.
 fn canonical_path(path: &str) -> String {
-    path.split('/').map(encoded).collect::<Vec<_>>().join("/")
+    path.split('/').map(uri_part).collect::<Vec<_>>().join("/")
 }
 
 /// The pairs in order, each part encoded.
 fn canonical_query(query: &str) -> String {
     let mut pairs: Vec<(String, String)> = form_urlencoded::parse(query.as_bytes())
-        .map(|(name, value)| (encoded(&name), encoded(&value)))
+        .map(|(name, value)| (uri_part(&name), uri_part(&value)))
         .collect();
     pairs.sort();
     pairs.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("&")

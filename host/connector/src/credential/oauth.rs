@@ -15,7 +15,7 @@ use super::cached::Cached;
 use super::{AUTHORIZATION, form, joined, unreadable};
 use crate::client::{Client, Outgoing};
 use crate::entry::OauthConfig;
-use crate::request::encoded;
+use remit_text::uri_part;
 
 /// How long a token is good for whose server does not say.
 const UNSAID: u64 = 300;
@@ -77,8 +77,8 @@ impl Oauth {
         } else {
             // Both parts are encoded as in a form first: RFC 6749, section 2.3.1.
             let pair = joined(
-                &format!("{}:", encoded(&config.client_id)),
-                &Zeroizing::new(encoded(secret.expose())),
+                &format!("{}:", uri_part(&config.client_id)),
+                &Zeroizing::new(uri_part(secret.expose())),
             );
             let coded = Zeroizing::new(STANDARD.encode(pair.expose()));
             headers.push((AUTHORIZATION.to_owned(), joined("Basic ", &coded)));

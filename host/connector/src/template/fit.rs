@@ -3,13 +3,14 @@
 
 use std::collections::BTreeMap;
 
+use remit_text::uri_part;
 use remit_trust::SecretText;
 use serde_json::Value;
 use zeroize::Zeroizing;
 
 use super::variables::Filled;
 use super::{Body, Json, Segment, Template, Text, Variable, Variables};
-use crate::request::{Read, encoded, is_json_type, joined};
+use crate::request::{Read, is_json_type, joined};
 use crate::{Request, placeholder};
 
 /// A request that may be sent, as it is sent.
@@ -286,9 +287,9 @@ fn fit_form(
         if !sent.is_empty() {
             sent.push('&');
         }
-        sent.push_str(&encoded(name));
+        sent.push_str(&uri_part(name));
         sent.push('=');
-        sent.push_str(&Zeroizing::new(encoded(&value)));
+        sent.push_str(&Zeroizing::new(uri_part(&value)));
     }
     match template.keys().find(|name| !seen.contains(&name.as_str())) {
         Some(missing) => Err(format!("its form lacks `{missing}`")),
