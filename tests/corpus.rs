@@ -192,7 +192,7 @@ fn the_seeds_reach_the_end_of_their_parsers() {
     }
     for (name, text) in ["default.cedar", "manual-0.cedar"].map(|name| (name, text("policy", name))) {
         let files = [(name.to_owned(), text)].into();
-        remit_policy::Policies::parse(&files, ["secret", "file"]).unwrap();
+        remit_policy::Policies::parse(files, ["secret", "file"]).unwrap();
     }
     for (target, name) in [("config", "manual.toml"), ("fixture", "rotate.toml")] {
         let path = world.path().join(name);

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
 use std::str::FromStr as _;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use cedar_policy::{
     ActionConstraint, Authorizer, Decision, Effect, Entities, EntityUid, Policy, PolicyId, PolicySet,
@@ -27,10 +28,21 @@ pub fn shipped_files() -> &'static [(&'static str, &'static str)] {
     &[("default.cedar", include_str!("../default/default.cedar"))]
 }
 
+/// [`SCHEMA`], parsed; an error says what is wrong with it.
+static PARSED: LazyLock<Result<Schema, String>> = LazyLock::new(|| {
+    Schema::from_cedarschema_str(SCHEMA).map(|(schema, _)| schema).map_err(|error| error.to_string())
+});
+
+/// The policies that were parsed last. Parsing takes longer than all else that a command does, and the rules are read again whenever
+/// something depends on them; mostly they say the same.
+static LAST: Mutex<Option<Arc<Policies>>> = Mutex::new(None);
+
 /// Every policy of a home, checked against the schema.
 #[derive(Debug)]
 pub struct Policies {
-    schema: Schema,
+    /// The texts that they were parsed from, by file name.
+    files: BTreeMap<String, String>,
+    schema: &'static Schema,
     set: PolicySet,
     needs: BTreeMap<String, Need>,
     says: BTreeMap<String, String>,
@@ -81,7 +93,10 @@ impl Policies {
     /// Reads every `*.cedar` file of a folder. Folders in it are refused, except hidden ones (`.git`): a policy in them, such as
     /// a `forbid`, would be ignored without notice. [`Self::unread`] lists other ignored files. `kinds` are the kinds of
     /// resources that the host knows.
-    pub fn load<'a>(folder: &Path, kinds: impl IntoIterator<Item = &'a str>) -> Result<Self, PolicyError> {
+    pub fn load<'a>(
+        folder: &Path,
+        kinds: impl IntoIterator<Item = &'a str>,
+    ) -> Result<Arc<Self>, PolicyError> {
         let mut files = BTreeMap::new();
         for entry in remit_file::list(folder, Kind::Policy)? {
             if entry.is_folder {
@@ -100,7 +115,7 @@ impl Policies {
                 why: "holds no policy (*.cedar)".to_owned(),
             });
         }
-        Self::parse(&files, kinds)
+        Self::parse(files, kinds)
     }
 
     /// The ignored files of a folder that a person could take for policies: an editor's backup, a disabled file, a file with a
@@ -112,32 +127,44 @@ impl Policies {
     }
 
     /// The policies that Remit ships.
-    pub fn shipped<'a>(kinds: impl IntoIterator<Item = &'a str>) -> Result<Self, PolicyError> {
+    pub fn shipped<'a>(kinds: impl IntoIterator<Item = &'a str>) -> Result<Arc<Self>, PolicyError> {
         let files = shipped_files().iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned()));
-        Self::parse(&files.collect(), kinds)
+        Self::parse(files.collect(), kinds)
     }
 
     /// Reads policies from their texts by file name. `kinds` as for [`Policies::load`].
     pub fn parse<'a>(
-        files: &BTreeMap<String, String>,
+        files: BTreeMap<String, String>,
         kinds: impl IntoIterator<Item = &'a str>,
-    ) -> Result<Self, PolicyError> {
+    ) -> Result<Arc<Self>, PolicyError> {
+        let kinds: BTreeSet<String> = kinds.into_iter().map(ToOwned::to_owned).collect();
+        let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(last) = last.as_ref().filter(|last| last.files == files && last.kinds == kinds) {
+            return Ok(Arc::clone(last));
+        }
+        let parsed = Arc::new(Self::checked(files, kinds)?);
+        *last = Some(Arc::clone(&parsed));
+        Ok(parsed)
+    }
+
+    fn checked(files: BTreeMap<String, String>, kinds: BTreeSet<String>) -> Result<Self, PolicyError> {
         let wrong = |place: &str, why: String| PolicyError::Wrong { place: place.to_owned(), why };
-        let (schema, _) =
-            Schema::from_cedarschema_str(SCHEMA).map_err(|error| wrong("the schema", error.to_string()))?;
+        let schema = PARSED.as_ref().map_err(|why| wrong("the schema", why.clone()))?;
         let validator = Validator::new(schema.clone());
+        let digest = Digest::of(&canonical(&files).map_err(|error| wrong("policies", error.to_string()))?);
         let mut all = Self {
+            files: BTreeMap::new(),
             schema,
             set: PolicySet::new(),
             needs: BTreeMap::new(),
             says: BTreeMap::new(),
             budgets: BTreeSet::new(),
-            kinds: kinds.into_iter().map(ToOwned::to_owned).collect(),
+            kinds,
             named: BTreeSet::new(),
             people: Vec::new(),
-            digest: Digest::of(&canonical(files).map_err(|error| wrong("policies", error.to_string()))?),
+            digest,
         };
-        for (file, text) in files {
+        for (file, text) in &files {
             let set = PolicySet::from_str(text).map_err(|error| found(file, text, &error))?;
             if set.templates().next().is_some() {
                 return Err(wrong(
@@ -157,6 +184,7 @@ impl Policies {
                 all.add(file, text, at, policy)?;
             }
         }
+        all.files = files;
         Ok(all)
     }
 
@@ -284,10 +312,10 @@ impl Policies {
     ) -> Result<Response, String> {
         let said = |error: &dyn std::fmt::Display| error.to_string();
         let entities = entities(who, matter, approvals, &self.named)?;
-        let entities = Entities::from_entities(entities, Some(&self.schema)).map_err(|error| said(&error))?;
+        let entities = Entities::from_entities(entities, Some(self.schema)).map_err(|error| said(&error))?;
         let context = context(who, now, approvals)?;
         let [principal, action, resource] = asked(who, action, matter);
-        let request = Request::new(principal, action, resource, context, Some(&self.schema))
+        let request = Request::new(principal, action, resource, context, Some(self.schema))
             .map_err(|error| said(&error))?;
         Ok(Authorizer::new().is_authorized(&request, &self.set, &entities))
     }

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use proptest::prelude::*;
@@ -35,16 +36,16 @@ fn request() -> PolicyRequest {
     }
 }
 
-fn parse(text: &str) -> Result<Policies, PolicyError> {
-    Policies::parse(&BTreeMap::from([("house.cedar".to_owned(), text.to_owned())]), KINDS)
+fn parse(text: &str) -> Result<Arc<Policies>, PolicyError> {
+    Policies::parse(BTreeMap::from([("house.cedar".to_owned(), text.to_owned())]), KINDS)
 }
 
 /// The shipped policies with a file of the house's beside them.
-fn with(text: &str) -> Result<Policies, PolicyError> {
+fn with(text: &str) -> Result<Arc<Policies>, PolicyError> {
     let mut files: BTreeMap<_, _> =
         shipped_files().iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
     files.insert("house.cedar".to_owned(), text.to_owned());
-    Policies::parse(&files, KINDS)
+    Policies::parse(files, KINDS)
 }
 
 fn needs(policies: &Policies, matter: &PolicyRequest) -> Vec<String> {
@@ -519,7 +520,7 @@ fn a_budget_is_told_from_other_policies() {
 /// Who is refused is told by which policy; and that there is none only where there is none.
 #[test]
 fn a_request_without_needs_is_told_why() {
-    let why = |policies: Policies| policies.requirements(&request(), NOW).unwrap_err().to_string();
+    let why = |policies: Arc<Policies>| policies.requirements(&request(), NOW).unwrap_err().to_string();
     let forbid = "@id(\"not-now\") forbid (principal, action == Remit::Action::\"require\", resource);";
     let house = with(forbid).unwrap();
     assert_eq!(house.count(), Policies::shipped(KINDS).unwrap().count() + 1);
@@ -859,4 +860,26 @@ fn attack_a_place_that_nothing_can_be_in() {
             "{error}"
         );
     }
+}
+
+/// What was parsed last is known again by all that it was parsed from.
+#[test]
+fn policies_are_parsed_again_when_anything_of_them_differs() {
+    let text = r#"@id("one") forbid (principal, action, resource) when { context.kind == "agent" };"#;
+    let text = text.replace("context.kind", "principal.kind");
+    let first = parse(&text).unwrap();
+    assert_eq!(first.digest(), parse(&text).unwrap().digest());
+    assert!(parse(&text.replace("agent", "robot")).is_err());
+    assert_ne!(first.digest(), parse(&text.replace("one", "two")).unwrap().digest());
+    let named =
+        |name: &str| Policies::parse(BTreeMap::from([(name.to_owned(), text.clone())]), KINDS).unwrap();
+    assert_ne!(named("a.cedar").digest(), named("b.cedar").digest());
+    let path =
+        r#"@id("one") forbid (principal, action, resource) when { resource in Remit::Path::"secret:prod" };"#;
+    let of = |kinds: &[&str]| {
+        let files = BTreeMap::from([("house.cedar".to_owned(), path.to_owned())]);
+        Policies::parse(files, kinds.iter().copied()).map(|_| ())
+    };
+    of(&["file", "secret"]).unwrap();
+    assert!(of(&["file"]).is_err(), "another home, which has no such kind");
 }

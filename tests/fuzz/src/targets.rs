@@ -237,10 +237,7 @@ pub fn scope(bytes: &[u8]) {
 pub fn policy(bytes: &[u8]) {
     let Some(text) = text(bytes) else { return };
     let files = [("some.cedar".to_owned(), text.to_owned())].into();
-    let read = || Policies::parse(&files, ["secret", "file"]);
-    if let Ok(policies) = read() {
-        assert_eq!(Some(policies.digest()), read().ok().map(|again| again.digest()));
-    }
+    let _ = Policies::parse(files, ["secret", "file"]);
 }
 
 /// `remit.toml`.

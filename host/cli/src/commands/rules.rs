@@ -2,6 +2,7 @@
 
 use std::io::{BufRead as _, IsTerminal as _, Read as _};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 use remit_file::Kind;
@@ -135,7 +136,7 @@ fn enrol(home: &Home, text: &str) -> Done {
 
 /// Checks the policies. Warns of approvals that they demand and nobody can give, which may be intended, and of files that
 /// are not read, because somebody could rely on a `forbid` in one.
-fn check_policies(home: &Home) -> Done<Policies> {
+fn check_policies(home: &Home) -> Done<Arc<Policies>> {
     let (policies, unmet) = home.check_policies()?;
     for words in unmet {
         print::warn(&format!("note: {}", print::word(&words)));

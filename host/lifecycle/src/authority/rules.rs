@@ -27,7 +27,7 @@ pub struct Rules {
     /// The principals of `principals.toml`.
     pub principals: Principals,
     /// The policies that decide what principals may do.
-    pub policies: Policies,
+    pub policies: Arc<Policies>,
     /// The digest of the principals and the policies together. Every request names it.
     pub digest: Digest,
     /// The name of the journal that the rules are for.
@@ -214,7 +214,7 @@ impl Home {
     }
 
     /// The policies as they are written, signed or not.
-    pub fn written_policies(&self) -> Result<Policies, Error> {
+    pub fn written_policies(&self) -> Result<Arc<Policies>, Error> {
         let served = self.kinds_of_connectors();
         let kinds = super::kinds().into_iter().chain(served.iter().map(String::as_str));
         Ok(Policies::load(&self.policies(), kinds)?)
@@ -222,7 +222,7 @@ impl Home {
 
     /// Reads the principals and policies, signed or not, and checks that they go together. Also returns the approvals
     /// that could never be given, in words.
-    pub fn check_policies(&self) -> Result<(Policies, Vec<String>), Error> {
+    pub fn check_policies(&self) -> Result<(Arc<Policies>, Vec<String>), Error> {
         let principals = Principals::load(&self.principals())?;
         let policies = self.written_policies()?;
         let unmet = together(&principals, &policies)?;
@@ -235,7 +235,10 @@ impl Home {
     }
 
     /// The principals and policies in their files, and the manifest that a signature would cover.
-    pub(super) fn written(&self, config: &Config) -> Result<(Principals, Policies, RulesManifest), Error> {
+    pub(super) fn written(
+        &self,
+        config: &Config,
+    ) -> Result<(Principals, Arc<Policies>, RulesManifest), Error> {
         let principals = Principals::load(&self.principals())?;
         let policies = self.written_policies()?;
         let manifest = RulesManifest {
@@ -329,7 +332,7 @@ impl Home {
     }
 
     /// The rules as they are written, signed or not, with the digest that a signature would cover.
-    pub fn written_rules(&self) -> Result<(Principals, Policies, Digest), Error> {
+    pub fn written_rules(&self) -> Result<(Principals, Arc<Policies>, Digest), Error> {
         let (principals, policies, manifest) = self.written(&self.load()?)?;
         let digest = manifest.digest()?;
         Ok((principals, policies, digest))
