@@ -12,8 +12,9 @@ impl Reader {
         window: SignedDuration,
         read: impl FnOnce(&Spent) -> T,
     ) -> Result<T, JournalError> {
-        let since = self.now()?.checked_sub(window).unwrap_or(Timestamp::MIN);
+        // Only then the time: with an earlier one than another thread's, everything would be counted again.
         let mut spent = self.spending();
+        let since = self.now()?.checked_sub(window).unwrap_or(Timestamp::MIN);
         if since < spent.since || spent.upto == 0 {
             // The first query, or one for a longer window: count again from the first run that may have gone on in the window.
             let first = since.checked_sub(LONGEST_RUN).unwrap_or(Timestamp::MIN);
