@@ -23,10 +23,12 @@ use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use proptest::test_runner::{Config, TestCaseResult, TestRunner};
-use remit_backend::{Files, FilesConfig, Systems as _};
+use remit_backend::files::Node;
+use remit_backend::{Files, FilesConfig, SecretText, Systems as _};
 use remit_capability::BUILT_IN;
-use remit_capability::files::{BeforeChange, Edit, MakeDirectory, Put, Remove, RemoveDirectory};
+use remit_capability::files::{Edit, Edits, MakeDirectory, Put, Remove, RemoveDirectory, Render, Value};
 use remit_capability::fixture::Offline as _;
+use remit_capability::secrets::Given;
 use remit_gate::{
     Change, Effect, Estate, Facts, Failure, Fault, Gate, Mode, Operation, Resource, Scope, Setup, State,
     UndoGate,
@@ -159,6 +161,8 @@ fn estates() -> impl Strategy<Value = Drawn> {
 #[derive(Clone, Debug)]
 enum Act {
     Put(&'static str, Vec<u8>),
+    /// With a value that no other time has.
+    Render(&'static str),
     /// As renaming does: under the new name, then gone under the old one.
     Rename(&'static str, &'static str),
     Remove(&'static str),
@@ -169,6 +173,7 @@ enum Act {
 fn acts() -> impl Strategy<Value = Vec<Act>> {
     let act = prop_oneof![
         4 => (path(), content()).prop_map(|(path, content)| Act::Put(path, content)),
+        2 => path().prop_map(Act::Render),
         2 => (path(), path()).prop_map(|(from, to)| Act::Rename(from, to)),
         2 => path().prop_map(Act::Remove),
         2 => path().prop_map(Act::Make),
@@ -309,6 +314,9 @@ const SCOPE: &str = r#"
 [limits]
 changes = 99
 [[allow]]
+capability = "remit:files/render"
+resources = ["file:etc/**"]
+[[allow]]
 capability = "remit:files/write"
 resources = ["file:etc/**"]
 "#;
@@ -327,6 +335,13 @@ fn put(path: &str, content: &[u8], like: Option<&str>) -> Edit<Put> {
         like: like.map(resource),
         content: content.to_vec(),
     })
+}
+
+fn render(path: &str) -> Edit<Render> {
+    let value = SecretText::new(RunId::new().to_string());
+    let secret = Given::new("generated:1", Some(value));
+    let values = vec![Value { name: "password".to_owned(), secret }];
+    Edit(Render { resource: resource(path), template: "password = {{password}}\n".to_owned(), values })
 }
 
 type Done<'a> = Pin<Box<dyn Future<Output = Result<Result<(), Failure>, Fault>> + 'a>>;
@@ -397,6 +412,7 @@ impl Run<'_> {
         let call = |operation| Box::pin(self.gate.change(operation));
         match act {
             Act::Put(path, content) => vec![(*path, call(put(path, content, None)))],
+            Act::Render(path) => vec![(*path, Box::pin(self.gate.change(render(path))))],
             Act::Rename(from, to) if from != to && self.world.root.join(from).is_file() => {
                 let content = fs::read(self.world.root.join(from)).unwrap();
                 let remove = Edit(Remove { resource: resource(from) });
@@ -577,11 +593,14 @@ fn what_someone_else_changed_stays(world: &World, cases: u32) {
 
 /// What a rehearsal found is what the run finds, although the rehearsal made nothing.
 fn a_run_is_as_planned(world: &World, cases: u32) {
-    async fn step<O>(operation: O, played: &Files, live: &Files, run: &Run<'_>) -> TestCaseResult
-    where
-        O: Change<Backend = Files, Undo = BeforeChange, Outcome = ()>,
-    {
-        let planned = operation.prepare(played).await;
+    async fn step<E: Edits>(
+        make: impl Fn() -> Edit<E>,
+        played: &Files,
+        live: &Files,
+        run: &Run<'_>,
+    ) -> TestCaseResult {
+        let (rehearsed, operation) = (make(), make());
+        let planned = rehearsed.prepare(played).await;
         let found = operation.prepare(live).await;
         match (planned, found) {
             (Ok(planned), Ok(found)) => {
@@ -592,7 +611,10 @@ fn a_run_is_as_planned(world: &World, cases: u32) {
                     found.undo
                 );
                 prop_assert_eq!(&planned.irrevocable, &found.irrevocable);
-                operation.rehearse(&planned, played);
+                rehearsed.rehearse(&planned, played);
+                if operation.0.on_record().is_some() {
+                    live.note_generated(&operation.resource(), &Node::Absent);
+                }
                 run.gate.change(operation).await.unwrap().unwrap();
             }
             (Err(planned), Err(found)) => {
@@ -607,24 +629,31 @@ fn a_run_is_as_planned(world: &World, cases: u32) {
         let (played, live) = (world.files(), world.files());
         let played = played.for_run(std::iter::once("etc"), true).unwrap();
         let run = world.run(SCOPE);
+        let mut rendered = BTreeSet::new();
         for act in &acts {
             match act {
-                Act::Put(path, content) => step(put(path, content, None), &played, &live, &run).await?,
+                // What the rehearsal would read there is another value, and so another plan.
+                Act::Rename(from, _) if rendered.contains(from) => {}
+                Act::Put(path, content) => step(|| put(path, content, None), &played, &live, &run).await?,
+                Act::Render(path) => {
+                    rendered.insert(*path);
+                    step(|| render(path), &played, &live, &run).await?;
+                }
                 Act::Rename(from, to) => {
                     if from != to
                         && let Ok(content) = fs::read(world.root.join(from))
                     {
-                        step(put(to, &content, Some(from)), &played, &live, &run).await?;
+                        step(|| put(to, &content, Some(from)), &played, &live, &run).await?;
                     }
                 }
                 Act::Remove(path) => {
-                    step(Edit(Remove { resource: resource(path) }), &played, &live, &run).await?;
+                    step(|| Edit(Remove { resource: resource(path) }), &played, &live, &run).await?;
                 }
                 Act::Make(path) => {
-                    step(Edit(MakeDirectory { resource: resource(path) }), &played, &live, &run).await?;
+                    step(|| Edit(MakeDirectory { resource: resource(path) }), &played, &live, &run).await?;
                 }
                 Act::RemoveDirectory(path) => {
-                    step(Edit(RemoveDirectory { resource: resource(path) }), &played, &live, &run).await?;
+                    step(|| Edit(RemoveDirectory { resource: resource(path) }), &played, &live, &run).await?;
                 }
             }
         }
@@ -634,9 +663,8 @@ fn a_run_is_as_planned(world: &World, cases: u32) {
 
 #[test]
 fn every_change_of_files_is_drawn_here() {
-    let drawn =
-        [Edit::<Put>::NAME, Edit::<Remove>::NAME, Edit::<MakeDirectory>::NAME, Edit::<RemoveDirectory>::NAME];
-    for power in BUILT_IN.powers("wasi:filesystem/types") {
+    let drawn = [Put::NAME, Render::NAME, Remove::NAME, MakeDirectory::NAME, RemoveDirectory::NAME];
+    for power in BUILT_IN.granted().filter(|power| power.kind.as_deref() == Some("file")) {
         for operation in power.operations.iter().filter(|operation| operation.effect != Effect::Observe) {
             assert!(drawn.contains(&&*operation.name), "{}: teach `Act` to draw it", operation.name);
         }

@@ -213,6 +213,34 @@ remit_error *remit_databases_check_login(const char *path, const char *database,
     return NULL;
 }
 
+static struct remit_files_value files_value_of(const wit_remit_files_render_value_t *of) {
+    struct remit_files_value to = { 0 };
+    to.name = remit_copied(of->name);
+    to.secret = remit_copied(of->secret);
+    return to;
+}
+
+static wit_remit_files_render_value_t files_value_to(const struct remit_files_value *of) {
+    wit_remit_files_render_value_t to = { 0 };
+    to.name = remit_borrowed(of->name);
+    to.secret = remit_borrowed(of->secret);
+    return to;
+}
+
+remit_error *remit_files_render(const char *path, const char *template_, const struct remit_files_value *values, size_t values_count) {
+    action_string_t path_ = remit_borrowed(path);
+    action_string_t template__ = remit_borrowed(template_);
+    wit_remit_files_render_list_value_t values_;
+    values_.len = values_count;
+    values_.ptr = remit_allocated(values_count, sizeof *values_.ptr);
+    for (size_t i = 0; i < values_count; i++) values_.ptr[i] = files_value_to(&values[i]);
+    wit_remit_types_errors_failure_t failure_;
+    if (!wit_remit_files_render_render(&path_, &template__, &values_, &failure_)) {
+        return remit_refused(&failure_, "render %s", path);
+    }
+    return NULL;
+}
+
 static struct remit_secrets_version secrets_version_of(const wit_remit_secrets_inspect_version_t *of) {
     struct remit_secrets_version to = { 0 };
     to.number = of->number;

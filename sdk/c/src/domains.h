@@ -129,6 +129,27 @@ remit_error *remit_databases_end_sessions(const char *path, uint32_t *answer);
  * Effect: observe; it reads content. Errors: `not-found` (no such role or database), `invalid`, `denied`, `unavailable`. */
 remit_error *remit_databases_check_login(const char *path, const char *database, const char *secret, bool *answer);
 
+/* remit:files. Files with values that the action does not see. Other files an action reads and writes through `wasi:filesystem`, as far as a scope
+ * grants `remit:files/read` and `remit:files/write`. The first segment of a path is the name of a directory in `remit.toml`, what
+ * follows lies below it: `etc/app/database.conf`. */
+
+/* A value that is to stand in the file. */
+struct remit_files_value {
+    /* What the template calls it: letters, digits, `_` and `-`. */
+    const char *name;
+    /* The handle of a sealed input, as it is in the action's input, or of a value that was generated. */
+    const char *secret;
+};
+
+/* Makes `template` the whole content of the file at `path`, with the values filled in as it is written. `{{NAME}}` is the value as it
+ * is, `{{NAME|json}}` as it is within the quotes of a JSON string, `{{NAME|uri}}` as it is in a part of a URI (RFC 3986). The template
+ * has every value at least once, and no other `{{`. It is on record as it is; the values and the digest of the file are not. A new file
+ * can be read by its owner alone, one that was there keeps its attributes. One run writes such a file once.
+ *
+ * Effect: change; undone by putting the previous content back, or removing the new file.
+ * Errors: `not-found` (the directory), `conflict`, `invalid`, `denied`, `unavailable`. */
+remit_error *remit_files_render(const char *path, const char *template_, const struct remit_files_value *values, size_t values_count);
+
 /* remit:secrets. Secrets in a store. A path has the form `app/db/password`, without a slash at its begin or end. */
 
 /* What can be done with a version. */

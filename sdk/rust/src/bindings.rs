@@ -2525,6 +2525,249 @@ pub mod remit {
             }
         }
     }
+    pub mod files {
+        /// To write a file with values that the action does not see.
+        #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
+        pub mod render {
+            #[used]
+            #[doc(hidden)]
+            static __FORCE_SECTION_REF: fn() = super::super::super::__link_custom_section_describing_imports;
+            use super::super::super::_rt;
+            pub type Failure = super::super::super::remit::types::errors::Failure;
+            /// A value that is to stand in the file.
+            #[derive(Clone)]
+            pub struct Value {
+                /// What the template calls it: letters, digits, `_` and `-`.
+                pub name: _rt::String,
+                /// The handle of a sealed input, as it is in the action's input, or of a value that was generated.
+                pub secret: _rt::String,
+            }
+            impl ::core::fmt::Debug for Value {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    f.debug_struct("Value")
+                        .field("name", &self.name)
+                        .field("secret", &self.secret)
+                        .finish()
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// Makes `template` the whole content of the file at `path`, with the values filled in as it is written. `{{NAME}}` is the value as it
+            /// is, `{{NAME|json}}` as it is within the quotes of a JSON string, `{{NAME|uri}}` as it is in a part of a URI (RFC 3986). The template
+            /// has every value at least once, and no other `{{`. It is on record as it is; the values and the digest of the file are not. A new file
+            /// can be read by its owner alone, one that was there keeps its attributes. One run writes such a file once.
+            ///
+            /// Effect: change; undone by putting the previous content back, or removing the new file.
+            /// Errors: `not-found` (the directory), `conflict`, `invalid`, `denied`, `unavailable`.
+            #[allow(async_fn_in_trait)]
+            pub fn render(
+                path: &str,
+                template: &str,
+                values: &[Value],
+            ) -> ::core::result::Result<(), Failure> {
+                unsafe {
+                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 4 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 4
+                            * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let vec0 = path;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    let vec1 = template;
+                    let ptr1 = vec1.as_ptr().cast::<u8>();
+                    let len1 = vec1.len();
+                    let vec5 = values;
+                    let len5 = vec5.len();
+                    let layout5 = _rt::alloc::Layout::from_size_align(
+                            vec5.len() * (4 * ::core::mem::size_of::<*const u8>()),
+                            ::core::mem::size_of::<*const u8>(),
+                        )
+                        .unwrap();
+                    let (result5, _cleanup5) = wit_bindgen::rt::Cleanup::new(layout5);
+                    for (i, e) in vec5.into_iter().enumerate() {
+                        let base = result5
+                            .add(i * (4 * ::core::mem::size_of::<*const u8>()));
+                        {
+                            let Value { name: name2, secret: secret2 } = e;
+                            let vec3 = name2;
+                            let ptr3 = vec3.as_ptr().cast::<u8>();
+                            let len3 = vec3.len();
+                            *base
+                                .add(::core::mem::size_of::<*const u8>())
+                                .cast::<usize>() = len3;
+                            *base.add(0).cast::<*mut u8>() = ptr3.cast_mut();
+                            let vec4 = secret2;
+                            let ptr4 = vec4.as_ptr().cast::<u8>();
+                            let len4 = vec4.len();
+                            *base
+                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                .cast::<usize>() = len4;
+                            *base
+                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                .cast::<*mut u8>() = ptr4.cast_mut();
+                        }
+                    }
+                    let ptr6 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "remit:files/render@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "render"]
+                        fn wit_import7(
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                        );
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import7(
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                    ) {
+                        unreachable!()
+                    }
+                    wit_import7(
+                        ptr0.cast_mut(),
+                        len0,
+                        ptr1.cast_mut(),
+                        len1,
+                        result5,
+                        len5,
+                        ptr6,
+                    );
+                    let l8 = i32::from(*ptr6.add(0).cast::<u8>());
+                    let result26 = match l8 {
+                        0 => {
+                            let e = ();
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l9 = i32::from(
+                                    *ptr6.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
+                                );
+                                use super::super::super::remit::types::errors::Failure as V25;
+                                let v25 = match l9 {
+                                    0 => {
+                                        let e25 = {
+                                            let l10 = *ptr6
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l11 = *ptr6
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len12 = l11;
+                                            let bytes12 = _rt::Vec::from_raw_parts(
+                                                l10.cast(),
+                                                len12,
+                                                len12,
+                                            );
+                                            _rt::string_lift(bytes12)
+                                        };
+                                        V25::Denied(e25)
+                                    }
+                                    1 => {
+                                        let e25 = {
+                                            let l13 = *ptr6
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l14 = *ptr6
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len15 = l14;
+                                            let bytes15 = _rt::Vec::from_raw_parts(
+                                                l13.cast(),
+                                                len15,
+                                                len15,
+                                            );
+                                            _rt::string_lift(bytes15)
+                                        };
+                                        V25::NotFound(e25)
+                                    }
+                                    2 => {
+                                        let e25 = {
+                                            let l16 = *ptr6
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l17 = *ptr6
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len18 = l17;
+                                            let bytes18 = _rt::Vec::from_raw_parts(
+                                                l16.cast(),
+                                                len18,
+                                                len18,
+                                            );
+                                            _rt::string_lift(bytes18)
+                                        };
+                                        V25::Conflict(e25)
+                                    }
+                                    3 => {
+                                        let e25 = {
+                                            let l19 = *ptr6
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l20 = *ptr6
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len21 = l20;
+                                            let bytes21 = _rt::Vec::from_raw_parts(
+                                                l19.cast(),
+                                                len21,
+                                                len21,
+                                            );
+                                            _rt::string_lift(bytes21)
+                                        };
+                                        V25::Invalid(e25)
+                                    }
+                                    n => {
+                                        debug_assert_eq!(n, 4, "invalid enum discriminant");
+                                        let e25 = {
+                                            let l22 = *ptr6
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l23 = *ptr6
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len24 = l23;
+                                            let bytes24 = _rt::Vec::from_raw_parts(
+                                                l22.cast(),
+                                                len24,
+                                                len24,
+                                            );
+                                            _rt::string_lift(bytes24)
+                                        };
+                                        V25::Unavailable(e25)
+                                    }
+                                };
+                                v25
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result26
+                }
+            }
+        }
+    }
     pub mod host {
         /// Lines for the journal of the run. Needs no grant: it reaches nothing but the run's own record.
         #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
@@ -7231,6 +7474,7 @@ mod _rt {
             val != 0
         }
     }
+    pub use alloc_crate::alloc;
     pub fn as_i64<T: AsI64>(t: T) -> i64 {
         t.as_i64()
     }
@@ -7318,7 +7562,6 @@ mod _rt {
         wit_bindgen::rt::run_ctors_once();
     }
     extern crate alloc as alloc_crate;
-    pub use alloc_crate::alloc;
 }
 /// Generates `#[unsafe(no_mangle)]` functions to export the specified type as
 /// the root implementation of all generated traits.
@@ -7351,9 +7594,119 @@ macro_rules! __export_action_impl {
         (link_section =
         "component-type:wit-bindgen:0.61.1:remit:sdk@0.1.0:action:imports and exports")]
         #[doc(hidden)] #[allow(clippy::octal_escapes)] pub static
-        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 3946] = *
+        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 4072] = *
         b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xed\x1d\x01A\x02\x01\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xeb\x1e\x01A\x02\x01\
+AD\x01B\x02\x01q\x05\x06denied\x01s\0\x09not-found\x01s\0\x08conflict\x01s\0\x07\
+invalid\x01s\0\x0bunavailable\x01s\0\x04\0\x07failure\x03\0\0\x03\0\x18remit:typ\
+es/errors@0.1.0\x05\0\x02\x03\0\0\x07failure\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07\
+failure\x03\0\0\x01j\0\x01\x01\x01@\x01\x04paths\0\x02\x04\0\x07disable\x01\x03\x03\
+\0\x1cremit:accounts/disable@0.1.0\x05\x02\x01B\x06\x02\x03\x02\x01\x01\x04\0\x07\
+failure\x03\0\0\x01ky\x01j\x01\x02\x01\x01\x01@\x01\x04paths\0\x03\x04\0\x0cend-\
+sessions\x01\x04\x03\0!remit:accounts/end-sessions@0.1.0\x05\x03\x01B\x0f\x02\x03\
+\x02\x01\x01\x04\0\x07failure\x03\0\0\x01m\x02\x07enabled\x08disabled\x04\0\x0da\
+ccount-state\x03\0\x02\x01ps\x01kw\x01r\x06\x04paths\x04names\x05state\x03\x06gr\
+oups\x04\x07created\x05\x09last-used\x05\x04\0\x07account\x03\0\x06\x01j\x01\x07\
+\x01\x01\x01@\x01\x04paths\0\x08\x04\0\x03get\x01\x09\x01p\x07\x01j\x01\x0a\x01\x01\
+\x01@\x01\x05places\0\x0b\x04\0\x04list\x01\x0c\x03\0\x1cremit:accounts/inspect@\
+0.1.0\x05\x04\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01j\x01\x7f\
+\x01\x01\x01@\x03\x04paths\x08databases\x06secrets\0\x02\x04\0\x0bcheck-login\x01\
+\x03\x03\0!remit:databases/check-login@0.1.0\x05\x05\x01B\x05\x02\x03\x02\x01\x01\
+\x04\0\x07failure\x03\0\0\x01j\0\x01\x01\x01@\x01\x04paths\0\x02\x04\0\x0ddisabl\
+e-login\x01\x03\x03\0#remit:databases/disable-login@0.1.0\x05\x06\x01B\x05\x02\x03\
+\x02\x01\x01\x04\0\x07failure\x03\0\0\x01j\x01y\x01\x01\x01@\x01\x04paths\0\x02\x04\
+\0\x0cend-sessions\x01\x03\x03\0\"remit:databases/end-sessions@0.1.0\x05\x07\x01\
+B\x0e\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01ks\x01ps\x01kw\x01r\x08\x04\
+path\x02\x04names\x09can-login\x7f\x09superuser\x7f\x06groups\x03\x0bvalid-until\
+\x04\x08sessionsy\x09last-used\x04\x04\0\x04role\x03\0\x05\x01j\x01\x06\x01\x01\x01\
+@\x01\x04paths\0\x07\x04\0\x03get\x01\x08\x01p\x06\x01j\x01\x09\x01\x01\x01@\x01\
+\x05places\0\x0a\x04\0\x04list\x01\x0b\x03\0\x1dremit:databases/inspect@0.1.0\x05\
+\x08\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01j\0\x01\x01\x01@\x02\
+\x04paths\x06secrets\0\x02\x04\0\x0cset-password\x01\x03\x03\0\x1eremit:database\
+s/password@0.1.0\x05\x09\x01B\x0a\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01\
+ks\x01kw\x01r\x04\x08database\x02\x06client\x02\x0bapplications\x05since\x03\x04\
+\0\x07session\x03\0\x04\x01p\x05\x01j\x01\x06\x01\x01\x01@\x01\x04paths\0\x07\x04\
+\0\x08sessions\x01\x08\x03\0\x1eremit:databases/sessions@0.1.0\x05\x0a\x01B\x08\x02\
+\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01r\x02\x04names\x06secrets\x04\0\x05\
+value\x03\0\x02\x01p\x03\x01j\0\x01\x01\x01@\x03\x04paths\x08templates\x06values\
+\x04\0\x05\x04\0\x06render\x01\x06\x03\0\x18remit:files/render@0.1.0\x05\x0b\x01\
+B\x04\x01m\x04\x05debug\x04info\x04warn\x05error\x04\0\x05level\x03\0\0\x01@\x02\
+\x05level\x01\x07messages\x01\0\x04\0\x05write\x01\x02\x03\0\x14remit:host/log@0\
+.1.0\x05\x0c\x01B\x04\x01r\x03\x02ids\x07startedw\x06reasons\x04\0\x09run-facts\x03\
+\0\0\x01@\0\0\x01\x04\0\x05facts\x01\x02\x03\0\x14remit:host/run@0.1.0\x05\x0d\x01\
+B\x05\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01j\x01\x7f\x01\x01\x01@\x04\
+\x04paths\x05fields\x07versionw\x06secrets\0\x02\x04\0\x07matches\x01\x03\x03\0\x1b\
+remit:secrets/compare@0.1.0\x05\x0e\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07failur\
+e\x03\0\0\x01j\0\x01\x01\x01@\x02\x04paths\x07versionw\0\x02\x04\0\x07destroy\x01\
+\x03\x03\0\x1bremit:secrets/destroy@0.1.0\x05\x0f\x01B\x05\x02\x03\x02\x01\x01\x04\
+\0\x07failure\x03\0\0\x01j\0\x01\x01\x01@\x02\x04paths\x07versionw\0\x02\x04\0\x07\
+disable\x01\x03\x03\0\x1bremit:secrets/disable@0.1.0\x05\x10\x01B\x07\x02\x03\x02\
+\x01\x01\x04\0\x07failure\x03\0\0\x01m\x04\x0calphanumeric\x09printable\x03hex\x09\
+base64url\x04\0\x08alphabet\x03\0\x02\x01j\x01s\x01\x01\x01@\x02\x06lengthy\x08a\
+lphabet\x03\0\x04\x04\0\x08generate\x01\x05\x03\0\x1cremit:secrets/generate@0.1.\
+0\x05\x11\x01B\x0c\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01m\x03\x07enab\
+led\x08disabled\x09destroyed\x04\0\x0dversion-state\x03\0\x02\x01r\x03\x06number\
+w\x07createdw\x05state\x03\x04\0\x07version\x03\0\x04\x01p\x05\x01r\x02\x07curre\
+ntw\x08versions\x06\x04\0\x0fsecret-metadata\x03\0\x07\x01j\x01\x08\x01\x01\x01@\
+\x01\x04paths\0\x09\x04\0\x08metadata\x01\x0a\x03\0\x1bremit:secrets/inspect@0.1\
+.0\x05\x12\x01B\x07\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01r\x02\x08pre\
+viousw\x07currentw\x04\0\x06stored\x03\0\x02\x01j\x01\x03\x01\x01\x01@\x03\x04pa\
+ths\x05fields\x06secrets\0\x04\x04\0\x03put\x01\x05\x03\0\x17remit:secrets/put@0\
+.1.0\x05\x13\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01j\x01s\x01\
+\x01\x01@\x03\x04paths\x05fields\x07versionw\0\x02\x04\0\x06reveal\x01\x03\x03\0\
+\x1aremit:secrets/reveal@0.1.0\x05\x14\x01B\x08\x02\x03\x02\x01\x01\x04\0\x07fai\
+lure\x03\0\0\x01r\x02\x08previousw\x07currentw\x04\0\x07rotated\x03\0\x02\x01ks\x01\
+j\x01\x03\x01\x01\x01@\x02\x04paths\x05field\x04\0\x05\x04\0\x06rotate\x01\x06\x03\
+\0\x1aremit:secrets/rotate@0.1.0\x05\x15\x01B\x07\x02\x03\x02\x01\x01\x04\0\x07f\
+ailure\x03\0\0\x01r\x01\x02ids\x04\0\x09commented\x03\0\x02\x01j\x01\x03\x01\x01\
+\x01@\x02\x04paths\x04texts\0\x04\x04\0\x07comment\x01\x05\x03\0\x1bremit:ticket\
+s/comment@0.1.0\x05\x16\x01B\x0a\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01\
+m\x02\x04open\x08resolved\x04\0\x0cticket-state\x03\0\x02\x01ps\x01r\x08\x04path\
+s\x05titles\x05state\x03\x06statuss\x08assignees\x06labels\x04\x08commentsy\x07c\
+hangedw\x04\0\x06ticket\x03\0\x05\x01j\x01\x06\x01\x01\x01@\x01\x04paths\0\x07\x04\
+\0\x03get\x01\x08\x03\0\x1bremit:tickets/inspect@0.1.0\x05\x17\x01B\x07\x02\x03\x02\
+\x01\x01\x04\0\x07failure\x03\0\0\x01r\x02\x04paths\x02ids\x04\0\x06opened\x03\0\
+\x02\x01j\x01\x03\x01\x01\x01@\x03\x05places\x05titles\x04texts\0\x04\x04\0\x04o\
+pen\x01\x05\x03\0\x18remit:tickets/open@0.1.0\x05\x18\x01B\x05\x02\x03\x02\x01\x01\
+\x04\0\x07failure\x03\0\0\x01j\0\x01\x01\x01@\x01\x04paths\0\x02\x04\0\x07resolv\
+e\x01\x03\x03\0\x1bremit:tickets/resolve@0.1.0\x05\x19\x01B\x05\x02\x03\x02\x01\x01\
+\x04\0\x07failure\x03\0\0\x01j\x01\x7f\x01\x01\x01@\x02\x05places\x05tokens\0\x02\
+\x04\0\x05works\x01\x03\x03\0\x18remit:tokens/check@0.1.0\x05\x1a\x01B\x05\x02\x03\
+\x02\x01\x01\x04\0\x07failure\x03\0\0\x01j\0\x01\x01\x01@\x01\x04paths\0\x02\x04\
+\0\x07disable\x01\x03\x03\0\x1aremit:tokens/disable@0.1.0\x05\x1b\x01B\x06\x01m\x03\
+\x07enabled\x08disabled\x07expired\x04\0\x0btoken-state\x03\0\0\x01ps\x01kw\x01r\
+\x08\x04paths\x05owners\x05labels\x06scopes\x02\x05state\x01\x07created\x03\x09l\
+ast-used\x03\x07expires\x03\x04\0\x05token\x03\0\x04\x03\0\x18remit:tokens/types\
+@0.1.0\x05\x1c\x02\x03\0\x1b\x05token\x01B\x07\x02\x03\x02\x01\x01\x04\0\x07fail\
+ure\x03\0\0\x02\x03\x02\x01\x1d\x04\0\x05token\x03\0\x02\x01j\x01\x03\x01\x01\x01\
+@\x02\x05places\x05tokens\0\x04\x04\0\x08identify\x01\x05\x03\0\x1bremit:tokens/\
+identify@0.1.0\x05\x1e\x01B\x0b\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x02\
+\x03\x02\x01\x1d\x04\0\x05token\x03\0\x02\x01j\x01\x03\x01\x01\x01@\x01\x04paths\
+\0\x04\x04\0\x03get\x01\x05\x01p\x03\x01j\x01\x06\x01\x01\x01@\x01\x05places\0\x07\
+\x04\0\x04list\x01\x08\x03\0\x1aremit:tokens/inspect@0.1.0\x05\x1f\x01B\x05\x02\x03\
+\x02\x01\x01\x04\0\x07failure\x03\0\0\x01j\0\x01\x01\x01@\x02\x05places\x05token\
+s\0\x02\x04\0\x0crevoke-value\x01\x03\x03\0\x1fremit:tokens/revoke-value@0.1.0\x05\
+\x20\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01j\0\x01\x01\x01@\x01\
+\x04paths\0\x02\x04\0\x06revoke\x01\x03\x03\0\x19remit:tokens/revoke@0.1.0\x05!\x01\
+B\x06\x01j\x01s\x01s\x01@\x01\x05inputs\0\0\x04\0\x03run\x01\x01\x01j\0\x01s\x01\
+@\x02\x05inputs\x06outputs\0\x02\x04\0\x06verify\x01\x03\x04\0\x1eremit:action/r\
+emediation@0.1.0\x05\"\x04\0\x16remit:sdk/action@0.1.0\x04\0\x0b\x0c\x01\0\x06ac\
+tion\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.258.3\
+\x10wit-bindgen-rust\x060.61.1";
+        };
+    };
+}
+#[doc(inline)]
+pub use __export_action_impl as export;
+#[rustfmt::skip]
+#[cfg(target_arch = "wasm32")]
+#[unsafe(
+    link_section = "component-type:wit-bindgen:0.61.1:remit:sdk@0.1.0:action-with-all-of-its-exports-removed:encoded world"
+)]
+#[doc(hidden)]
+#[allow(clippy::octal_escapes)]
+pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 4036] = *b"\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xa7\x1e\x01A\x02\x01\
 AB\x01B\x02\x01q\x05\x06denied\x01s\0\x09not-found\x01s\0\x08conflict\x01s\0\x07\
 invalid\x01s\0\x0bunavailable\x01s\0\x04\0\x07failure\x03\0\0\x03\0\x18remit:typ\
 es/errors@0.1.0\x05\0\x02\x03\0\0\x07failure\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07\
@@ -7383,175 +7736,71 @@ path\x02\x04names\x09can-login\x7f\x09superuser\x7f\x06groups\x03\x0bvalid-until
 s/password@0.1.0\x05\x09\x01B\x0a\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01\
 ks\x01kw\x01r\x04\x08database\x02\x06client\x02\x0bapplications\x05since\x03\x04\
 \0\x07session\x03\0\x04\x01p\x05\x01j\x01\x06\x01\x01\x01@\x01\x04paths\0\x07\x04\
-\0\x08sessions\x01\x08\x03\0\x1eremit:databases/sessions@0.1.0\x05\x0a\x01B\x04\x01\
-m\x04\x05debug\x04info\x04warn\x05error\x04\0\x05level\x03\0\0\x01@\x02\x05level\
-\x01\x07messages\x01\0\x04\0\x05write\x01\x02\x03\0\x14remit:host/log@0.1.0\x05\x0b\
-\x01B\x04\x01r\x03\x02ids\x07startedw\x06reasons\x04\0\x09run-facts\x03\0\0\x01@\
-\0\0\x01\x04\0\x05facts\x01\x02\x03\0\x14remit:host/run@0.1.0\x05\x0c\x01B\x05\x02\
-\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01j\x01\x7f\x01\x01\x01@\x04\x04paths\
-\x05fields\x07versionw\x06secrets\0\x02\x04\0\x07matches\x01\x03\x03\0\x1bremit:\
-secrets/compare@0.1.0\x05\x0d\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\
-\0\x01j\0\x01\x01\x01@\x02\x04paths\x07versionw\0\x02\x04\0\x07destroy\x01\x03\x03\
-\0\x1bremit:secrets/destroy@0.1.0\x05\x0e\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07\
-failure\x03\0\0\x01j\0\x01\x01\x01@\x02\x04paths\x07versionw\0\x02\x04\0\x07disa\
-ble\x01\x03\x03\0\x1bremit:secrets/disable@0.1.0\x05\x0f\x01B\x07\x02\x03\x02\x01\
-\x01\x04\0\x07failure\x03\0\0\x01m\x04\x0calphanumeric\x09printable\x03hex\x09ba\
-se64url\x04\0\x08alphabet\x03\0\x02\x01j\x01s\x01\x01\x01@\x02\x06lengthy\x08alp\
-habet\x03\0\x04\x04\0\x08generate\x01\x05\x03\0\x1cremit:secrets/generate@0.1.0\x05\
-\x10\x01B\x0c\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01m\x03\x07enabled\x08\
-disabled\x09destroyed\x04\0\x0dversion-state\x03\0\x02\x01r\x03\x06numberw\x07cr\
-eatedw\x05state\x03\x04\0\x07version\x03\0\x04\x01p\x05\x01r\x02\x07currentw\x08\
-versions\x06\x04\0\x0fsecret-metadata\x03\0\x07\x01j\x01\x08\x01\x01\x01@\x01\x04\
-paths\0\x09\x04\0\x08metadata\x01\x0a\x03\0\x1bremit:secrets/inspect@0.1.0\x05\x11\
-\x01B\x07\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01r\x02\x08previousw\x07\
-currentw\x04\0\x06stored\x03\0\x02\x01j\x01\x03\x01\x01\x01@\x03\x04paths\x05fie\
-lds\x06secrets\0\x04\x04\0\x03put\x01\x05\x03\0\x17remit:secrets/put@0.1.0\x05\x12\
-\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01j\x01s\x01\x01\x01@\x03\
-\x04paths\x05fields\x07versionw\0\x02\x04\0\x06reveal\x01\x03\x03\0\x1aremit:sec\
-rets/reveal@0.1.0\x05\x13\x01B\x08\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01\
-r\x02\x08previousw\x07currentw\x04\0\x07rotated\x03\0\x02\x01ks\x01j\x01\x03\x01\
-\x01\x01@\x02\x04paths\x05field\x04\0\x05\x04\0\x06rotate\x01\x06\x03\0\x1aremit\
-:secrets/rotate@0.1.0\x05\x14\x01B\x07\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\
-\0\x01r\x01\x02ids\x04\0\x09commented\x03\0\x02\x01j\x01\x03\x01\x01\x01@\x02\x04\
-paths\x04texts\0\x04\x04\0\x07comment\x01\x05\x03\0\x1bremit:tickets/comment@0.1\
-.0\x05\x15\x01B\x0a\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01m\x02\x04ope\
-n\x08resolved\x04\0\x0cticket-state\x03\0\x02\x01ps\x01r\x08\x04paths\x05titles\x05\
-state\x03\x06statuss\x08assignees\x06labels\x04\x08commentsy\x07changedw\x04\0\x06\
-ticket\x03\0\x05\x01j\x01\x06\x01\x01\x01@\x01\x04paths\0\x07\x04\0\x03get\x01\x08\
-\x03\0\x1bremit:tickets/inspect@0.1.0\x05\x16\x01B\x07\x02\x03\x02\x01\x01\x04\0\
-\x07failure\x03\0\0\x01r\x02\x04paths\x02ids\x04\0\x06opened\x03\0\x02\x01j\x01\x03\
-\x01\x01\x01@\x03\x05places\x05titles\x04texts\0\x04\x04\0\x04open\x01\x05\x03\0\
-\x18remit:tickets/open@0.1.0\x05\x17\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07failu\
-re\x03\0\0\x01j\0\x01\x01\x01@\x01\x04paths\0\x02\x04\0\x07resolve\x01\x03\x03\0\
-\x1bremit:tickets/resolve@0.1.0\x05\x18\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07fa\
-ilure\x03\0\0\x01j\x01\x7f\x01\x01\x01@\x02\x05places\x05tokens\0\x02\x04\0\x05w\
-orks\x01\x03\x03\0\x18remit:tokens/check@0.1.0\x05\x19\x01B\x05\x02\x03\x02\x01\x01\
-\x04\0\x07failure\x03\0\0\x01j\0\x01\x01\x01@\x01\x04paths\0\x02\x04\0\x07disabl\
-e\x01\x03\x03\0\x1aremit:tokens/disable@0.1.0\x05\x1a\x01B\x06\x01m\x03\x07enabl\
-ed\x08disabled\x07expired\x04\0\x0btoken-state\x03\0\0\x01ps\x01kw\x01r\x08\x04p\
-aths\x05owners\x05labels\x06scopes\x02\x05state\x01\x07created\x03\x09last-used\x03\
-\x07expires\x03\x04\0\x05token\x03\0\x04\x03\0\x18remit:tokens/types@0.1.0\x05\x1b\
-\x02\x03\0\x1a\x05token\x01B\x07\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x02\
-\x03\x02\x01\x1c\x04\0\x05token\x03\0\x02\x01j\x01\x03\x01\x01\x01@\x02\x05place\
-s\x05tokens\0\x04\x04\0\x08identify\x01\x05\x03\0\x1bremit:tokens/identify@0.1.0\
-\x05\x1d\x01B\x0b\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x02\x03\x02\x01\x1c\
-\x04\0\x05token\x03\0\x02\x01j\x01\x03\x01\x01\x01@\x01\x04paths\0\x04\x04\0\x03\
-get\x01\x05\x01p\x03\x01j\x01\x06\x01\x01\x01@\x01\x05places\0\x07\x04\0\x04list\
-\x01\x08\x03\0\x1aremit:tokens/inspect@0.1.0\x05\x1e\x01B\x05\x02\x03\x02\x01\x01\
-\x04\0\x07failure\x03\0\0\x01j\0\x01\x01\x01@\x02\x05places\x05tokens\0\x02\x04\0\
-\x0crevoke-value\x01\x03\x03\0\x1fremit:tokens/revoke-value@0.1.0\x05\x1f\x01B\x05\
-\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01j\0\x01\x01\x01@\x01\x04paths\0\
-\x02\x04\0\x06revoke\x01\x03\x03\0\x19remit:tokens/revoke@0.1.0\x05\x20\x01B\x06\
-\x01j\x01s\x01s\x01@\x01\x05inputs\0\0\x04\0\x03run\x01\x01\x01j\0\x01s\x01@\x02\
-\x05inputs\x06outputs\0\x02\x04\0\x06verify\x01\x03\x04\0\x1eremit:action/remedi\
-ation@0.1.0\x05!\x04\0\x16remit:sdk/action@0.1.0\x04\0\x0b\x0c\x01\0\x06action\x03\
-\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.258.3\x10wit-\
-bindgen-rust\x060.61.1";
-        };
-    };
-}
-#[doc(inline)]
-pub use __export_action_impl as export;
-#[rustfmt::skip]
-#[cfg(target_arch = "wasm32")]
-#[unsafe(
-    link_section = "component-type:wit-bindgen:0.61.1:remit:sdk@0.1.0:action-with-all-of-its-exports-removed:encoded world"
-)]
-#[doc(hidden)]
-#[allow(clippy::octal_escapes)]
-pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 3910] = *b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xa9\x1d\x01A\x02\x01\
-A@\x01B\x02\x01q\x05\x06denied\x01s\0\x09not-found\x01s\0\x08conflict\x01s\0\x07\
-invalid\x01s\0\x0bunavailable\x01s\0\x04\0\x07failure\x03\0\0\x03\0\x18remit:typ\
-es/errors@0.1.0\x05\0\x02\x03\0\0\x07failure\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07\
-failure\x03\0\0\x01j\0\x01\x01\x01@\x01\x04paths\0\x02\x04\0\x07disable\x01\x03\x03\
-\0\x1cremit:accounts/disable@0.1.0\x05\x02\x01B\x06\x02\x03\x02\x01\x01\x04\0\x07\
-failure\x03\0\0\x01ky\x01j\x01\x02\x01\x01\x01@\x01\x04paths\0\x03\x04\0\x0cend-\
-sessions\x01\x04\x03\0!remit:accounts/end-sessions@0.1.0\x05\x03\x01B\x0f\x02\x03\
-\x02\x01\x01\x04\0\x07failure\x03\0\0\x01m\x02\x07enabled\x08disabled\x04\0\x0da\
-ccount-state\x03\0\x02\x01ps\x01kw\x01r\x06\x04paths\x04names\x05state\x03\x06gr\
-oups\x04\x07created\x05\x09last-used\x05\x04\0\x07account\x03\0\x06\x01j\x01\x07\
-\x01\x01\x01@\x01\x04paths\0\x08\x04\0\x03get\x01\x09\x01p\x07\x01j\x01\x0a\x01\x01\
-\x01@\x01\x05places\0\x0b\x04\0\x04list\x01\x0c\x03\0\x1cremit:accounts/inspect@\
-0.1.0\x05\x04\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01j\x01\x7f\
-\x01\x01\x01@\x03\x04paths\x08databases\x06secrets\0\x02\x04\0\x0bcheck-login\x01\
-\x03\x03\0!remit:databases/check-login@0.1.0\x05\x05\x01B\x05\x02\x03\x02\x01\x01\
-\x04\0\x07failure\x03\0\0\x01j\0\x01\x01\x01@\x01\x04paths\0\x02\x04\0\x0ddisabl\
-e-login\x01\x03\x03\0#remit:databases/disable-login@0.1.0\x05\x06\x01B\x05\x02\x03\
-\x02\x01\x01\x04\0\x07failure\x03\0\0\x01j\x01y\x01\x01\x01@\x01\x04paths\0\x02\x04\
-\0\x0cend-sessions\x01\x03\x03\0\"remit:databases/end-sessions@0.1.0\x05\x07\x01\
-B\x0e\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01ks\x01ps\x01kw\x01r\x08\x04\
-path\x02\x04names\x09can-login\x7f\x09superuser\x7f\x06groups\x03\x0bvalid-until\
-\x04\x08sessionsy\x09last-used\x04\x04\0\x04role\x03\0\x05\x01j\x01\x06\x01\x01\x01\
-@\x01\x04paths\0\x07\x04\0\x03get\x01\x08\x01p\x06\x01j\x01\x09\x01\x01\x01@\x01\
-\x05places\0\x0a\x04\0\x04list\x01\x0b\x03\0\x1dremit:databases/inspect@0.1.0\x05\
-\x08\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01j\0\x01\x01\x01@\x02\
-\x04paths\x06secrets\0\x02\x04\0\x0cset-password\x01\x03\x03\0\x1eremit:database\
-s/password@0.1.0\x05\x09\x01B\x0a\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01\
-ks\x01kw\x01r\x04\x08database\x02\x06client\x02\x0bapplications\x05since\x03\x04\
-\0\x07session\x03\0\x04\x01p\x05\x01j\x01\x06\x01\x01\x01@\x01\x04paths\0\x07\x04\
-\0\x08sessions\x01\x08\x03\0\x1eremit:databases/sessions@0.1.0\x05\x0a\x01B\x04\x01\
-m\x04\x05debug\x04info\x04warn\x05error\x04\0\x05level\x03\0\0\x01@\x02\x05level\
-\x01\x07messages\x01\0\x04\0\x05write\x01\x02\x03\0\x14remit:host/log@0.1.0\x05\x0b\
-\x01B\x04\x01r\x03\x02ids\x07startedw\x06reasons\x04\0\x09run-facts\x03\0\0\x01@\
-\0\0\x01\x04\0\x05facts\x01\x02\x03\0\x14remit:host/run@0.1.0\x05\x0c\x01B\x05\x02\
-\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01j\x01\x7f\x01\x01\x01@\x04\x04paths\
-\x05fields\x07versionw\x06secrets\0\x02\x04\0\x07matches\x01\x03\x03\0\x1bremit:\
-secrets/compare@0.1.0\x05\x0d\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\
-\0\x01j\0\x01\x01\x01@\x02\x04paths\x07versionw\0\x02\x04\0\x07destroy\x01\x03\x03\
-\0\x1bremit:secrets/destroy@0.1.0\x05\x0e\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07\
-failure\x03\0\0\x01j\0\x01\x01\x01@\x02\x04paths\x07versionw\0\x02\x04\0\x07disa\
-ble\x01\x03\x03\0\x1bremit:secrets/disable@0.1.0\x05\x0f\x01B\x07\x02\x03\x02\x01\
-\x01\x04\0\x07failure\x03\0\0\x01m\x04\x0calphanumeric\x09printable\x03hex\x09ba\
-se64url\x04\0\x08alphabet\x03\0\x02\x01j\x01s\x01\x01\x01@\x02\x06lengthy\x08alp\
-habet\x03\0\x04\x04\0\x08generate\x01\x05\x03\0\x1cremit:secrets/generate@0.1.0\x05\
-\x10\x01B\x0c\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01m\x03\x07enabled\x08\
-disabled\x09destroyed\x04\0\x0dversion-state\x03\0\x02\x01r\x03\x06numberw\x07cr\
-eatedw\x05state\x03\x04\0\x07version\x03\0\x04\x01p\x05\x01r\x02\x07currentw\x08\
-versions\x06\x04\0\x0fsecret-metadata\x03\0\x07\x01j\x01\x08\x01\x01\x01@\x01\x04\
-paths\0\x09\x04\0\x08metadata\x01\x0a\x03\0\x1bremit:secrets/inspect@0.1.0\x05\x11\
-\x01B\x07\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01r\x02\x08previousw\x07\
-currentw\x04\0\x06stored\x03\0\x02\x01j\x01\x03\x01\x01\x01@\x03\x04paths\x05fie\
-lds\x06secrets\0\x04\x04\0\x03put\x01\x05\x03\0\x17remit:secrets/put@0.1.0\x05\x12\
-\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01j\x01s\x01\x01\x01@\x03\
-\x04paths\x05fields\x07versionw\0\x02\x04\0\x06reveal\x01\x03\x03\0\x1aremit:sec\
-rets/reveal@0.1.0\x05\x13\x01B\x08\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01\
-r\x02\x08previousw\x07currentw\x04\0\x07rotated\x03\0\x02\x01ks\x01j\x01\x03\x01\
-\x01\x01@\x02\x04paths\x05field\x04\0\x05\x04\0\x06rotate\x01\x06\x03\0\x1aremit\
-:secrets/rotate@0.1.0\x05\x14\x01B\x07\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\
-\0\x01r\x01\x02ids\x04\0\x09commented\x03\0\x02\x01j\x01\x03\x01\x01\x01@\x02\x04\
-paths\x04texts\0\x04\x04\0\x07comment\x01\x05\x03\0\x1bremit:tickets/comment@0.1\
-.0\x05\x15\x01B\x0a\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01m\x02\x04ope\
-n\x08resolved\x04\0\x0cticket-state\x03\0\x02\x01ps\x01r\x08\x04paths\x05titles\x05\
-state\x03\x06statuss\x08assignees\x06labels\x04\x08commentsy\x07changedw\x04\0\x06\
-ticket\x03\0\x05\x01j\x01\x06\x01\x01\x01@\x01\x04paths\0\x07\x04\0\x03get\x01\x08\
-\x03\0\x1bremit:tickets/inspect@0.1.0\x05\x16\x01B\x07\x02\x03\x02\x01\x01\x04\0\
-\x07failure\x03\0\0\x01r\x02\x04paths\x02ids\x04\0\x06opened\x03\0\x02\x01j\x01\x03\
-\x01\x01\x01@\x03\x05places\x05titles\x04texts\0\x04\x04\0\x04open\x01\x05\x03\0\
-\x18remit:tickets/open@0.1.0\x05\x17\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07failu\
-re\x03\0\0\x01j\0\x01\x01\x01@\x01\x04paths\0\x02\x04\0\x07resolve\x01\x03\x03\0\
-\x1bremit:tickets/resolve@0.1.0\x05\x18\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07fa\
-ilure\x03\0\0\x01j\x01\x7f\x01\x01\x01@\x02\x05places\x05tokens\0\x02\x04\0\x05w\
-orks\x01\x03\x03\0\x18remit:tokens/check@0.1.0\x05\x19\x01B\x05\x02\x03\x02\x01\x01\
-\x04\0\x07failure\x03\0\0\x01j\0\x01\x01\x01@\x01\x04paths\0\x02\x04\0\x07disabl\
-e\x01\x03\x03\0\x1aremit:tokens/disable@0.1.0\x05\x1a\x01B\x06\x01m\x03\x07enabl\
-ed\x08disabled\x07expired\x04\0\x0btoken-state\x03\0\0\x01ps\x01kw\x01r\x08\x04p\
-aths\x05owners\x05labels\x06scopes\x02\x05state\x01\x07created\x03\x09last-used\x03\
-\x07expires\x03\x04\0\x05token\x03\0\x04\x03\0\x18remit:tokens/types@0.1.0\x05\x1b\
-\x02\x03\0\x1a\x05token\x01B\x07\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x02\
-\x03\x02\x01\x1c\x04\0\x05token\x03\0\x02\x01j\x01\x03\x01\x01\x01@\x02\x05place\
-s\x05tokens\0\x04\x04\0\x08identify\x01\x05\x03\0\x1bremit:tokens/identify@0.1.0\
-\x05\x1d\x01B\x0b\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x02\x03\x02\x01\x1c\
-\x04\0\x05token\x03\0\x02\x01j\x01\x03\x01\x01\x01@\x01\x04paths\0\x04\x04\0\x03\
-get\x01\x05\x01p\x03\x01j\x01\x06\x01\x01\x01@\x01\x05places\0\x07\x04\0\x04list\
-\x01\x08\x03\0\x1aremit:tokens/inspect@0.1.0\x05\x1e\x01B\x05\x02\x03\x02\x01\x01\
-\x04\0\x07failure\x03\0\0\x01j\0\x01\x01\x01@\x02\x05places\x05tokens\0\x02\x04\0\
-\x0crevoke-value\x01\x03\x03\0\x1fremit:tokens/revoke-value@0.1.0\x05\x1f\x01B\x05\
-\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01j\0\x01\x01\x01@\x01\x04paths\0\
-\x02\x04\0\x06revoke\x01\x03\x03\0\x19remit:tokens/revoke@0.1.0\x05\x20\x04\06re\
-mit:sdk/action-with-all-of-its-exports-removed@0.1.0\x04\0\x0b,\x01\0&action-wit\
-h-all-of-its-exports-removed\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0d\
-wit-component\x070.258.3\x10wit-bindgen-rust\x060.61.1";
+\0\x08sessions\x01\x08\x03\0\x1eremit:databases/sessions@0.1.0\x05\x0a\x01B\x08\x02\
+\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01r\x02\x04names\x06secrets\x04\0\x05\
+value\x03\0\x02\x01p\x03\x01j\0\x01\x01\x01@\x03\x04paths\x08templates\x06values\
+\x04\0\x05\x04\0\x06render\x01\x06\x03\0\x18remit:files/render@0.1.0\x05\x0b\x01\
+B\x04\x01m\x04\x05debug\x04info\x04warn\x05error\x04\0\x05level\x03\0\0\x01@\x02\
+\x05level\x01\x07messages\x01\0\x04\0\x05write\x01\x02\x03\0\x14remit:host/log@0\
+.1.0\x05\x0c\x01B\x04\x01r\x03\x02ids\x07startedw\x06reasons\x04\0\x09run-facts\x03\
+\0\0\x01@\0\0\x01\x04\0\x05facts\x01\x02\x03\0\x14remit:host/run@0.1.0\x05\x0d\x01\
+B\x05\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01j\x01\x7f\x01\x01\x01@\x04\
+\x04paths\x05fields\x07versionw\x06secrets\0\x02\x04\0\x07matches\x01\x03\x03\0\x1b\
+remit:secrets/compare@0.1.0\x05\x0e\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07failur\
+e\x03\0\0\x01j\0\x01\x01\x01@\x02\x04paths\x07versionw\0\x02\x04\0\x07destroy\x01\
+\x03\x03\0\x1bremit:secrets/destroy@0.1.0\x05\x0f\x01B\x05\x02\x03\x02\x01\x01\x04\
+\0\x07failure\x03\0\0\x01j\0\x01\x01\x01@\x02\x04paths\x07versionw\0\x02\x04\0\x07\
+disable\x01\x03\x03\0\x1bremit:secrets/disable@0.1.0\x05\x10\x01B\x07\x02\x03\x02\
+\x01\x01\x04\0\x07failure\x03\0\0\x01m\x04\x0calphanumeric\x09printable\x03hex\x09\
+base64url\x04\0\x08alphabet\x03\0\x02\x01j\x01s\x01\x01\x01@\x02\x06lengthy\x08a\
+lphabet\x03\0\x04\x04\0\x08generate\x01\x05\x03\0\x1cremit:secrets/generate@0.1.\
+0\x05\x11\x01B\x0c\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01m\x03\x07enab\
+led\x08disabled\x09destroyed\x04\0\x0dversion-state\x03\0\x02\x01r\x03\x06number\
+w\x07createdw\x05state\x03\x04\0\x07version\x03\0\x04\x01p\x05\x01r\x02\x07curre\
+ntw\x08versions\x06\x04\0\x0fsecret-metadata\x03\0\x07\x01j\x01\x08\x01\x01\x01@\
+\x01\x04paths\0\x09\x04\0\x08metadata\x01\x0a\x03\0\x1bremit:secrets/inspect@0.1\
+.0\x05\x12\x01B\x07\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01r\x02\x08pre\
+viousw\x07currentw\x04\0\x06stored\x03\0\x02\x01j\x01\x03\x01\x01\x01@\x03\x04pa\
+ths\x05fields\x06secrets\0\x04\x04\0\x03put\x01\x05\x03\0\x17remit:secrets/put@0\
+.1.0\x05\x13\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01j\x01s\x01\
+\x01\x01@\x03\x04paths\x05fields\x07versionw\0\x02\x04\0\x06reveal\x01\x03\x03\0\
+\x1aremit:secrets/reveal@0.1.0\x05\x14\x01B\x08\x02\x03\x02\x01\x01\x04\0\x07fai\
+lure\x03\0\0\x01r\x02\x08previousw\x07currentw\x04\0\x07rotated\x03\0\x02\x01ks\x01\
+j\x01\x03\x01\x01\x01@\x02\x04paths\x05field\x04\0\x05\x04\0\x06rotate\x01\x06\x03\
+\0\x1aremit:secrets/rotate@0.1.0\x05\x15\x01B\x07\x02\x03\x02\x01\x01\x04\0\x07f\
+ailure\x03\0\0\x01r\x01\x02ids\x04\0\x09commented\x03\0\x02\x01j\x01\x03\x01\x01\
+\x01@\x02\x04paths\x04texts\0\x04\x04\0\x07comment\x01\x05\x03\0\x1bremit:ticket\
+s/comment@0.1.0\x05\x16\x01B\x0a\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01\
+m\x02\x04open\x08resolved\x04\0\x0cticket-state\x03\0\x02\x01ps\x01r\x08\x04path\
+s\x05titles\x05state\x03\x06statuss\x08assignees\x06labels\x04\x08commentsy\x07c\
+hangedw\x04\0\x06ticket\x03\0\x05\x01j\x01\x06\x01\x01\x01@\x01\x04paths\0\x07\x04\
+\0\x03get\x01\x08\x03\0\x1bremit:tickets/inspect@0.1.0\x05\x17\x01B\x07\x02\x03\x02\
+\x01\x01\x04\0\x07failure\x03\0\0\x01r\x02\x04paths\x02ids\x04\0\x06opened\x03\0\
+\x02\x01j\x01\x03\x01\x01\x01@\x03\x05places\x05titles\x04texts\0\x04\x04\0\x04o\
+pen\x01\x05\x03\0\x18remit:tickets/open@0.1.0\x05\x18\x01B\x05\x02\x03\x02\x01\x01\
+\x04\0\x07failure\x03\0\0\x01j\0\x01\x01\x01@\x01\x04paths\0\x02\x04\0\x07resolv\
+e\x01\x03\x03\0\x1bremit:tickets/resolve@0.1.0\x05\x19\x01B\x05\x02\x03\x02\x01\x01\
+\x04\0\x07failure\x03\0\0\x01j\x01\x7f\x01\x01\x01@\x02\x05places\x05tokens\0\x02\
+\x04\0\x05works\x01\x03\x03\0\x18remit:tokens/check@0.1.0\x05\x1a\x01B\x05\x02\x03\
+\x02\x01\x01\x04\0\x07failure\x03\0\0\x01j\0\x01\x01\x01@\x01\x04paths\0\x02\x04\
+\0\x07disable\x01\x03\x03\0\x1aremit:tokens/disable@0.1.0\x05\x1b\x01B\x06\x01m\x03\
+\x07enabled\x08disabled\x07expired\x04\0\x0btoken-state\x03\0\0\x01ps\x01kw\x01r\
+\x08\x04paths\x05owners\x05labels\x06scopes\x02\x05state\x01\x07created\x03\x09l\
+ast-used\x03\x07expires\x03\x04\0\x05token\x03\0\x04\x03\0\x18remit:tokens/types\
+@0.1.0\x05\x1c\x02\x03\0\x1b\x05token\x01B\x07\x02\x03\x02\x01\x01\x04\0\x07fail\
+ure\x03\0\0\x02\x03\x02\x01\x1d\x04\0\x05token\x03\0\x02\x01j\x01\x03\x01\x01\x01\
+@\x02\x05places\x05tokens\0\x04\x04\0\x08identify\x01\x05\x03\0\x1bremit:tokens/\
+identify@0.1.0\x05\x1e\x01B\x0b\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x02\
+\x03\x02\x01\x1d\x04\0\x05token\x03\0\x02\x01j\x01\x03\x01\x01\x01@\x01\x04paths\
+\0\x04\x04\0\x03get\x01\x05\x01p\x03\x01j\x01\x06\x01\x01\x01@\x01\x05places\0\x07\
+\x04\0\x04list\x01\x08\x03\0\x1aremit:tokens/inspect@0.1.0\x05\x1f\x01B\x05\x02\x03\
+\x02\x01\x01\x04\0\x07failure\x03\0\0\x01j\0\x01\x01\x01@\x02\x05places\x05token\
+s\0\x02\x04\0\x0crevoke-value\x01\x03\x03\0\x1fremit:tokens/revoke-value@0.1.0\x05\
+\x20\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01j\0\x01\x01\x01@\x01\
+\x04paths\0\x02\x04\0\x06revoke\x01\x03\x03\0\x19remit:tokens/revoke@0.1.0\x05!\x04\
+\06remit:sdk/action-with-all-of-its-exports-removed@0.1.0\x04\0\x0b,\x01\0&actio\
+n-with-all-of-its-exports-removed\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\
+\x0dwit-component\x070.258.3\x10wit-bindgen-rust\x060.61.1";
 #[inline(never)]
 #[doc(hidden)]
 pub fn __link_custom_section_describing_imports() {

@@ -106,6 +106,27 @@ pub mod databases {
     }
 }
 
+/// Files with values that the action does not see. Other files an action reads and writes through `wasi:filesystem`, as far as a scope
+/// grants `remit:files/read` and `remit:files/write`. The first segment of a path is the name of a directory in `remit.toml`, what
+/// follows lies below it: `etc/app/database.conf`.
+pub mod files {
+    use crate::bindings::remit::files as host;
+    use crate::error::{Error, because};
+
+    pub use host::render::Value;
+
+    /// Makes `template` the whole content of the file at `path`, with the values filled in as it is written. `{{NAME}}` is the value as it
+    /// is, `{{NAME|json}}` as it is within the quotes of a JSON string, `{{NAME|uri}}` as it is in a part of a URI (RFC 3986). The template
+    /// has every value at least once, and no other `{{`. It is on record as it is; the values and the digest of the file are not. A new file
+    /// can be read by its owner alone, one that was there keeps its attributes. One run writes such a file once.
+    ///
+    /// Effect: change; undone by putting the previous content back, or removing the new file.
+    /// Errors: `not-found` (the directory), `conflict`, `invalid`, `denied`, `unavailable`.
+    pub fn render(path: &str, template: &str, values: &[host::render::Value]) -> Result<(), Error> {
+        host::render::render(path, template, values).map_err(because(|| format!("render {path}")))
+    }
+}
+
 /// Secrets in a store. A path has the form `app/db/password`, without a slash at its begin or end.
 pub mod secrets {
     use crate::bindings::remit::secrets as host;

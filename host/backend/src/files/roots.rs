@@ -1,11 +1,12 @@
 //! The directories of a host, and what one run gets of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cap_std::fs::Dir;
 use remit_gate::{Authority, Failure, Resource};
+use remit_trust::Digest;
 
 use super::attributes::Attributes;
 use super::change::{self, Expected};
@@ -21,6 +22,10 @@ pub struct Files {
     /// In a rehearsal: what the action believes to have changed.
     played: Option<Arc<Mutex<BTreeMap<String, Node>>>>,
     moved: Arc<AtomicU64>,
+    /// What this run has written, or may have, with secret values, which differ from run to run.
+    generated: Arc<Mutex<BTreeSet<String>>>,
+    /// In an offline test: the content of each such file, by its digest.
+    remembered: Option<Arc<Mutex<BTreeSet<Digest>>>>,
 }
 
 /// A directory that was opened with the configuration, or why it was not.
@@ -34,7 +39,27 @@ impl std::fmt::Debug for Files {
 
 impl Files {
     pub(super) fn new(roots: BTreeMap<String, Root>) -> Self {
-        Self { roots: Arc::new(roots), granted: Vec::new(), played: None, moved: Arc::default() }
+        Self {
+            roots: Arc::new(roots),
+            granted: Vec::new(),
+            played: None,
+            moved: Arc::default(),
+            generated: Arc::default(),
+            remembered: None,
+        }
+    }
+
+    /// The same for an offline test, which is to tell contents with generated values from others.
+    #[must_use]
+    pub fn remembering(mut self) -> Self {
+        self.remembered = Some(Arc::default());
+        self
+    }
+
+    /// Whether runs of this offline test wrote this content with generated values.
+    #[must_use]
+    pub fn is_generated(&self, content: &[u8]) -> bool {
+        self.remembered.as_ref().is_some_and(|all| lock(all).contains(&Digest::of(content)))
     }
 
     /// What a run gets whose rules begin with these segments; none if no directory is among them.
@@ -52,7 +77,23 @@ impl Files {
             granted,
             played: rehearsal.then(Arc::default),
             moved: Arc::default(),
+            generated: Arc::default(),
+            remembered: self.remembered.clone(),
         })
+    }
+
+    /// Whether this run has, or may have, written this file with generated values.
+    #[must_use]
+    pub fn has_generated(&self, file: &Resource) -> bool {
+        lock(&self.generated).contains(file.path())
+    }
+
+    /// Notes that it has, and with which content.
+    pub fn note_generated(&self, file: &Resource, content: &Node) {
+        lock(&self.generated).insert(file.path().to_owned());
+        if let (Some(all), Node::File(file)) = (&self.remembered, content) {
+            lock(all).insert(Digest::of(&file.content));
+        }
     }
 
     /// The names of the directories that this run may use, in order.

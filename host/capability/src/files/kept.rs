@@ -1,14 +1,16 @@
-//! What is sealed beside a change: the file's content before it, and the values of extended attributes.
+//! What is sealed beside a change: the file's content before it, the values of extended attributes, and the digest of a content that has
+//! secret values.
 
 use std::collections::BTreeMap;
 
 use remit_backend::files::{Attributes, FileNode, Is, Likeness, Node};
 use remit_gate::Failure;
 use remit_trust::{Digest, SecretBytes};
+use serde::{Deserialize, Serialize};
 
 use super::content::Content;
 
-/// The length of the values, in JSON, comes first.
+/// The length of the JSON comes first.
 const LENGTH: usize = 4;
 
 /// The secret part of what takes a change back.
@@ -18,6 +20,16 @@ pub(super) struct Kept {
     values: BTreeMap<Digest, Vec<u8>>,
     /// The content of the file before the change.
     pub(super) content: Vec<u8>,
+    /// The digest and the size of the content after it, where another one is on record.
+    pub(super) becomes: Option<(Digest, u64)>,
+}
+
+/// The part that comes first, in JSON.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum Written {
+    Values(Vec<Content>),
+    WithContent { values: Vec<Content>, sha256: Digest, size: u64 },
 }
 
 /// What is said when the record does not hold what it should.
@@ -31,16 +43,20 @@ impl Kept {
         let values = known.flat_map(|known| known.xattrs.values());
         let values = values.map(|value| (Digest::of(value), value.clone())).collect();
         let content = if let Node::File(file) = was { file.content.clone() } else { Vec::new() };
-        Self { values, content }
+        Self { values, content, becomes: None }
     }
 
     /// None if there is nothing to seal.
     pub(super) fn sealed(self) -> Option<SecretBytes> {
-        if self.values.is_empty() && self.content.is_empty() {
+        if self.values.is_empty() && self.content.is_empty() && self.becomes.is_none() {
             return None;
         }
-        let values: Vec<Content> = self.values.into_values().map(Content).collect();
-        let values = serde_json::to_vec(&values).unwrap_or_default();
+        let values = self.values.into_values().map(Content).collect();
+        let written = match self.becomes {
+            None => Written::Values(values),
+            Some((sha256, size)) => Written::WithContent { values, sha256, size },
+        };
+        let values = serde_json::to_vec(&written).unwrap_or_default();
         let length = u32::try_from(values.len()).unwrap_or(u32::MAX);
         let mut sealed = Vec::with_capacity(LENGTH + values.len() + self.content.len());
         sealed.extend_from_slice(&length.to_le_bytes());
@@ -54,9 +70,20 @@ impl Kept {
         let (length, rest) = sealed.expose().split_first_chunk::<LENGTH>().ok_or_else(broken)?;
         let length = usize::try_from(u32::from_le_bytes(*length)).map_err(|_| broken())?;
         let (values, content) = rest.split_at_checked(length).ok_or_else(broken)?;
-        let values: Vec<Content> = serde_json::from_slice(values).map_err(|_| broken())?;
+        let (values, becomes) = match serde_json::from_slice(values).map_err(|_| broken())? {
+            Written::Values(values) => (values, None),
+            Written::WithContent { values, sha256, size } => (values, Some((sha256, size))),
+        };
         let values = values.into_iter().map(|value| (Digest::of(&value.0), value.0)).collect();
-        Ok(Self { values, content: content.to_vec() })
+        Ok(Self { values, content: content.to_vec(), becomes })
+    }
+
+    /// What the change makes, of which `recorded` is on record.
+    pub(super) fn becomes(&self, mut recorded: Likeness) -> Likeness {
+        if let (Some(becomes), Is::File { sha256, size, .. }) = (self.becomes, &mut recorded.is) {
+            (*sha256, *size) = becomes;
+        }
+        recorded
     }
 
     /// The thing that `like` is recorded of.

@@ -29,6 +29,9 @@ pub struct After {
     /// The expected content; none if there must be no such file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     content: Option<String>,
+    /// Whether generated values are in the content. It is another each time then, and not compared.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    generated: bool,
 }
 
 impl Offline for Files {
@@ -40,7 +43,7 @@ impl Offline for Files {
     fn serve(self, estate: Estate) -> Estate {
         estate.with_per_run(self, |files: &Files, scope: &Scope, mode: Mode| {
             files.for_run(
-                scope.first_segments(&["remit:files/read", "remit:files/write"]),
+                scope.first_segments(&["remit:files/read", "remit:files/write", "remit:files/render"]),
                 mode == Mode::Rehearse,
             )
         })
@@ -77,20 +80,26 @@ impl Offline for Files {
             remit_file::write_with(&to, content.as_bytes(), Durable::No).map_err(|error| broken(&error))?;
         }
         // A home of the test's own: the directories must not lie in one.
-        Files::open(&directories, &folder.join(".home")).map_err(|error| broken(&error))
+        let files = Files::open(&directories, &folder.join(".home")).map_err(|error| broken(&error))?;
+        Ok(files.remembering())
     }
 
     async fn look(&self, path: &str) -> Result<After, Failure> {
         let resource = Resource::new(KIND, path).map_err(|error| Failure::Invalid(error.to_string()))?;
-        let content = match self.snapshot(&resource).await {
-            Ok(Node::File(file)) => Some(String::from_utf8_lossy(&file.content).into_owned()),
-            Ok(_) | Err(Failure::NotFound(_)) => None,
+        let (content, generated) = match self.snapshot(&resource).await {
+            Ok(Node::File(file)) if self.is_generated(&file.content) => (None, true),
+            Ok(Node::File(file)) => (Some(String::from_utf8_lossy(&file.content).into_owned()), false),
+            Ok(_) | Err(Failure::NotFound(_)) => (None, false),
             Err(failure) => return Err(failure),
         };
-        Ok(After { path: path.to_owned(), content })
+        Ok(After { path: path.to_owned(), content, generated })
     }
 
     fn words(after: &After) -> String {
-        after.content.as_ref().map_or_else(|| "no such file".to_owned(), |content| format!("{content:?}"))
+        match &after.content {
+            _ if after.generated => "a file with generated values".to_owned(),
+            Some(content) => format!("{content:?}"),
+            None => "no such file".to_owned(),
+        }
     }
 }
