@@ -19,6 +19,8 @@ mod isolate_fails;
 mod revoke;
 #[path = "jobs/rotate.rs"]
 mod rotate;
+#[path = "jobs/rotate_fails.rs"]
+mod rotate_fails;
 #[path = "jobs/stage.rs"]
 mod stage;
 #[path = "jobs/stale.rs"]

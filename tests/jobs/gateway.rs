@@ -90,12 +90,27 @@ impl Gateway {
         self.lines.lock().unwrap().clone()
     }
 
-    /// Runs a command that is killed at a request.
+    /// Runs a command that is killed at the request of this number.
     pub fn kills(&self, world: &World, args: &[&str], at: usize, when: When) {
+        self.kills_at(world, args, move |number, _| number == at, when);
+    }
+
+    /// Runs a command that is killed at the first request of these.
+    pub fn kills_where(&self, world: &World, args: &[&str], at: fn(&str) -> bool, when: When) {
+        self.kills_at(world, args, move |_, line| at(line), when);
+    }
+
+    fn kills_at(
+        &self,
+        world: &World,
+        args: &[&str],
+        at: impl Fn(usize, &str) -> bool + Send + Sync + 'static,
+        when: When,
+    ) {
         let victim = Arc::new(AtomicI32::new(0));
         let aim = Arc::clone(&victim);
-        self.does(move |number, _, ask| {
-            if number != at {
+        self.does(move |number, line, ask| {
+            if !at(number, line) {
                 return Some(ask());
             }
             if when == When::After {
@@ -113,11 +128,7 @@ impl Gateway {
         let mut host = world.command(args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         victim.store(host.id().try_into().unwrap(), Ordering::SeqCst);
         let status = host.wait().unwrap();
-        assert_eq!(
-            std::os::unix::process::ExitStatusExt::signal(&status),
-            Some(9),
-            "{at} {when:?}: {args:?}"
-        );
+        assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(9), "{when:?}: {args:?}");
         self.passes();
     }
 }

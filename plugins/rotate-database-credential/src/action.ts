@@ -1,12 +1,20 @@
 /** Gives a database role a password that nobody has seen, puts it where those who use it find it, and ends the old sessions. */
 import { action, log } from "@remit/sdk";
 import { checkLogin, endSessions, password } from "@remit/sdk/databases";
+import { render } from "@remit/sdk/files";
 import { generate, inspect, put } from "@remit/sdk/secrets";
 
 /** A secret that the password is read from. */
 interface Place {
   path: string;
   field: string;
+}
+
+/** A file that the password is read from. */
+interface FilePlace {
+  path: string;
+  /** Its whole content, with `{{password}}` where the password is to stand. */
+  template: string;
 }
 
 interface Input {
@@ -16,6 +24,7 @@ interface Input {
   database: string;
   /** Where they find the password. */
   places: Place[];
+  files?: FilePlace[];
   /** Whether the old sessions go on. */
   keep_sessions?: boolean;
 }
@@ -30,12 +39,15 @@ interface Output {
 }
 
 export const remediation = action<Input, Output>({
-  run({ role, database, places, keep_sessions }) {
+  run({ role, database, places, files = [], keep_sessions }) {
     const fresh = generate(32, "alphanumeric");
     password(role, fresh);
     // From here until the last place has it, who signs in anew is locked out: nothing else is done in between.
     const versions = places.map(({ path, field }) => ({ path, version: Number(put(path, field, fresh).current) }));
-    log.info(`${role} has a new password, and so have ${places.length} places`);
+    for (const { path, template } of files) {
+      render(path, template, [{ name: "password", secret: fresh }]);
+    }
+    log.info(`${role} has a new password, and so have ${places.length + files.length} places`);
 
     // What cannot be taken back comes last, when it is known that all who are thrown out can come back.
     signIn(role, database, fresh);

@@ -1,0 +1,184 @@
+//! The same job where it does not go well: all of it is as it was, or all of it is new.
+
+use std::fs;
+use std::process::Stdio;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crate::common::postgres::Postgres;
+use crate::gateway::{Gateway, When};
+use crate::rotate::{OLD, Scene, until};
+
+/// What a run of an approved request comes to.
+#[track_caller]
+fn comes_to(scene: &Scene, request: &str, state: &str) {
+    let ran = scene.world.remit(&["run", request, "--key", "bot.key", "--json"]);
+    assert!(ran.out.contains(&format!("\"state\": \"{state}\"")), "{ran:?}");
+}
+
+/// Role, secrets and file have one password, and it is a new one.
+#[track_caller]
+fn is_new(scene: &Scene) {
+    let fresh = scene.password("prod/app/db");
+    assert!(fresh != OLD && fresh == scene.password("prod/spare/db"));
+    assert_eq!(fs::read_to_string(scene.file()).unwrap(), format!("*:*:*:app:{fresh}\n"));
+    assert!(scene.postgres.lets_in("app", &fresh, "app"));
+}
+
+#[test]
+fn rotate_database_credential_fails_well() {
+    let mut gateway = None;
+    let scene = Scene::set(|bao| {
+        let made = Gateway::before(bao);
+        let address = made.address.clone();
+        gateway = Some(made);
+        address
+    });
+    let gateway = gateway.unwrap();
+    let before = scene.verifier();
+    let as_before = || {
+        assert_eq!(scene.verifier(), before);
+        scene.is_as_before();
+    };
+    others(&scene, &gateway, &as_before);
+    killed_in_the_database(&scene, &as_before);
+    killed_at_the_places(&scene, &gateway, &as_before);
+    two_at_once(&scene, &gateway);
+    scene.world.audit_is_sound();
+}
+
+fn is_first_put(line: &str) -> bool {
+    line.starts_with("POST /v1/secret/data/prod/app")
+}
+
+fn is_last_put(line: &str) -> bool {
+    line.starts_with("POST /v1/secret/data/prod/spare")
+}
+
+/// At the first request that gives the last place the password, this happens.
+fn once(
+    event: impl Fn(&dyn Fn() -> Vec<u8>) -> Option<Vec<u8>> + Send + Sync + 'static,
+) -> impl Fn(usize, &str, &dyn Fn() -> Vec<u8>) -> Option<Vec<u8>> + Send + Sync + 'static {
+    let first = AtomicBool::new(true);
+    move |_, line, ask| {
+        if is_last_put(line) && first.swap(false, Ordering::SeqCst) { event(ask) } else { Some(ask()) }
+    }
+}
+
+/// A place that is down, slow, loses its answer or lies; somebody else who writes the file; frozen and revoked in the middle.
+fn others(scene: &Scene, gateway: &Gateway, as_before: &dyn Fn()) {
+    let world = &scene.world;
+    let run = |state: &str| {
+        comes_to(scene, &scene.asked(), state);
+        gateway.passes();
+        as_before();
+    };
+    // The last place is down when it is its turn.
+    gateway.does(|_, line, ask| (!is_last_put(line)).then(ask));
+    run("reverted");
+    // Its answers are lost from then on: nobody knows whether it has the password, until it is heard again.
+    gateway.does(|_, line, ask| Some(ask()).filter(|_| !is_last_put(line)));
+    comes_to(scene, &scene.asked(), "in-doubt");
+    gateway.passes();
+    world.remit(&["revert", &world.last_run().0]).exits(0);
+    as_before();
+    // It takes the password, and the answer is lost, or comes too late; it says that it took it, and did not.
+    let lie = b"HTTP/1.1 200 OK\r\ncontent-length: 22\r\n\r\n{\"data\":{\"version\":2}}";
+    gateway.does(once(|ask| {
+        ask();
+        None
+    }));
+    run("reverted");
+    gateway.does(once(|ask| {
+        let answer = ask();
+        std::thread::sleep(Duration::from_secs(3));
+        Some(answer)
+    }));
+    run("reverted");
+    gateway.does(once(|_| Some(lie.to_vec())));
+    run("reverted");
+
+    // Somebody else writes the file while the places get the password: theirs stays, and the rest is taken back.
+    let (file, theirs) = (scene.file(), format!("*:*:*:app:{OLD}\n*:*:*:other:theirs\n"));
+    let own = fs::read(&file).unwrap();
+    let request = scene.asked();
+    let (writes, to) = (theirs.clone(), file.clone());
+    gateway.does(move |_, line, ask| {
+        if is_last_put(line) {
+            fs::write(&to, &writes).unwrap();
+        }
+        Some(ask())
+    });
+    comes_to(scene, &request, "reverted");
+    gateway.passes();
+    assert_eq!(fs::read_to_string(&file).unwrap(), theirs);
+    fs::write(&file, own).unwrap();
+    as_before();
+
+    // Everything is frozen, or the approval is revoked, while a place gets the password.
+    for what in ["freeze", "revoke"] {
+        let request = scene.asked();
+        let stop = match what {
+            "freeze" => vec!["freeze", "--reason", "INC-9"],
+            _ => vec!["revoke", "request", &request, "--reason", "INC-9"],
+        };
+        gateway.lets_type(world, &stop, is_last_put);
+        comes_to(scene, &request, "reverted");
+        gateway.passes();
+        as_before();
+        world.remit(&["run", &request, "--key", "bot.key"]).exits(3);
+        if what == "freeze" {
+            world.remit(&["unfreeze", "--reason", "looked", "--key", "bob.key"]).exits(0);
+        }
+    }
+}
+
+/// The host is killed while its change waits for somebody else's, and the server makes the change all the same.
+fn killed_in_the_database(scene: &Scene, as_before: &dyn Fn()) {
+    let postgres = &scene.postgres;
+    let before = scene.verifier();
+    let request = scene.asked();
+    let mut other = postgres.client(Postgres::ROOT, "postgres");
+    other.args(["-c", "BEGIN", "-c", "ALTER ROLE app CONNECTION LIMIT 50", "-c", "SELECT pg_sleep(600)"]);
+    let mut other = other.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    until("somebody else holds the role", || {
+        postgres.ask("SELECT count(*) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(600)'") == "1"
+    });
+    let waits =
+        "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'remit' AND wait_event_type = 'Lock'";
+    scene.killed_when(&request, || postgres.ask(waits) == "1");
+    postgres
+        .ask("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(600)'");
+    until("the server has made the change", || scene.verifier() != before);
+    other.wait().unwrap();
+    scene.world.remit(&["recover"]);
+    as_before();
+}
+
+/// The host is killed before and after each place gets the password, and when the file has it.
+fn killed_at_the_places(scene: &Scene, gateway: &Gateway, as_before: &dyn Fn()) {
+    let puts = [is_first_put as fn(&str) -> bool, is_last_put];
+    for (put, when) in puts.into_iter().flat_map(|put| [(put, When::Before), (put, When::After)]) {
+        let request = scene.asked();
+        gateway.kills_where(&scene.world, &["run", &request, "--key", "bot.key"], put, when);
+        scene.world.remit(&["recover"]);
+        as_before();
+    }
+    let request = scene.asked();
+    scene.killed_when(&request, || fs::read_to_string(scene.file()).is_ok_and(|now| !now.contains(OLD)));
+    scene.world.remit(&["recover"]);
+    as_before();
+}
+
+/// Two runs at once: none of them leaves a place with the password of the other.
+fn two_at_once(scene: &Scene, gateway: &Gateway) {
+    gateway.passes();
+    let requests = [scene.asked(), scene.asked()];
+    let both = requests.each_ref().map(|request| {
+        let mut host = scene.world.command(&["run", request, "--key", "bot.key"]);
+        host.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    });
+    let ended = both.map(|mut host| host.wait().unwrap().success());
+    assert_eq!(ended.iter().filter(|succeeded| **succeeded).count(), 1, "{ended:?}");
+    is_new(scene);
+}
