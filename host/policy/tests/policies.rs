@@ -10,7 +10,9 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use proptest::prelude::*;
 use remit_gate::Pattern;
-use remit_policy::{Policies, PolicyAction, PolicyError, PolicyRequest, Subject, shipped_files, test};
+use remit_policy::{
+    Policies, PolicyAction, PolicyError, PolicyRequest, SCHEMA, Subject, shipped_files, test,
+};
 use remit_trust::issuers::Proof;
 
 const KINDS: [&str; 2] = ["file", "secret"];
@@ -882,4 +884,16 @@ fn policies_are_parsed_again_when_anything_of_them_differs() {
     };
     of(&["file", "secret"]).unwrap();
     assert!(of(&["file"]).is_err(), "another home, which has no such kind");
+}
+
+/// The schema that is read says what the one says that people read. `REMIT_UPDATE=1` writes it.
+#[test]
+fn the_schema_in_json_is_the_schema() {
+    let (fragment, _) = cedar_policy::SchemaFragment::from_cedarschema_str(SCHEMA).unwrap();
+    let json = remit_trust::canonical(&fragment.to_json_value().unwrap()).unwrap();
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/src/schema.json");
+    if std::env::var_os("REMIT_UPDATE").is_some() {
+        std::fs::write(file, &json).unwrap();
+    }
+    assert!(std::fs::read(file).unwrap() == json, "run this test with REMIT_UPDATE=1");
 }
