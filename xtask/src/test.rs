@@ -130,9 +130,13 @@ pub(crate) fn tests(chosen: &[&str]) -> Result<Command> {
 /// The same, compiled by Clippy, which then is the compiler too. `cargo clippy` beside a build would read each dependency and each
 /// crate once more: minutes on a fresh machine. What Clippy compiled is kept apart from what was compiled without it.
 fn linted(chosen: &[&str]) -> Result<Command> {
+    with_lints(tests(chosen)?)
+}
+
+/// This command of cargo, with Clippy as the compiler of the workspace.
+pub(crate) fn with_lints(mut cargo: Command) -> Result<Command> {
     let sysroot =
         shell::output(Command::new("rustc").args(["--print", "sysroot"]).current_dir(shell::root()))?;
-    let mut cargo = tests(chosen)?;
     cargo.env("RUSTC_WORKSPACE_WRAPPER", PathBuf::from(sysroot).join("bin/clippy-driver"));
     // As `cargo clippy -- -D warnings` hands it on.
     cargo.env("CLIPPY_ARGS", "-Dwarnings__CLIPPY_HACKERY__");
