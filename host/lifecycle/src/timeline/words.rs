@@ -178,14 +178,28 @@ pub(super) fn transition(before: Option<&Value>, after: Option<&Value>, unchange
                 .collect();
             value_words(&Value::Object(changed))
         }
-        (_, Some(after)) => value_words(after),
+        (_, Some(after)) => before.get("becomes").and_then(file_words).unwrap_or_else(|| value_words(after)),
     };
+    if let Some(was) = before.get("was").and_then(file_words) {
+        return format!("{was} → {after}");
+    }
     // The identity by which the host recognises the resource tells a person nothing.
     let mut shown = before.clone();
     if let Some(map) = shown.as_object_mut() {
         map.remove("identity");
     }
     format!("{} → {after}", value_words(&shown))
+}
+
+/// What is at the path of a file, as a change of it records that.
+fn file_words(like: &Value) -> Option<String> {
+    let mode = || like.get("mode").and_then(Value::as_u64).map(|mode| format!("mode {mode:04o}"));
+    match like.get("is")?.as_str()? {
+        "file" => Some(format!("file of {}, {}", count(like.get("size")?.as_u64()?, "byte"), mode()?)),
+        "directory" => Some(format!("directory, {}", mode()?)),
+        "absent" => Some("absent".to_owned()),
+        _ => None,
+    }
 }
 
 /// A value in a few words: `current 2, versions: 2 entries`.
@@ -306,6 +320,11 @@ mod tests {
             transition(Some(&json!({"state": "enabled"})), Some(&json!(null)), false),
             "state enabled → done"
         );
+        let file = json!({
+            "was": {"is": "absent"}, "becomes": {"is": "file", "size": 3, "mode": 0o600, "sha256": "sha256:0"},
+        });
+        assert_eq!(transition(Some(&file), Some(&json!(null)), false), "absent → file of 3 bytes, mode 0600");
+        assert_eq!(transition(Some(&file), None, true), "absent → unchanged");
         // A change that did not happen has no missing answer.
         assert_eq!(transition(Some(&json!({"state": "enabled"})), None, true), "state enabled → unchanged");
         assert_eq!(transition(Some(&json!({"state": "enabled"})), None, false), "state enabled → no answer");
