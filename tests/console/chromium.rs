@@ -57,7 +57,11 @@ impl Chromium {
         ]);
         command.arg(format!("--user-data-dir={}", profile.path().display())).arg("about:blank");
         // A zone that is not UTC, so that it shows where a page has the reader's own.
-        command.env("TZ", "Asia/Kolkata").stdin(Stdio::piped()).stdout(Stdio::piped());
+        command
+            .env("TZ", "Asia/Kolkata")
+            .env("TMPDIR", profile.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let (to, from) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
         let heard = Arc::new(Mutex::new(Heard::default()));

@@ -332,6 +332,36 @@ fn a_person_lets_changes_stand_for_longer() {
     console.world.audit_is_sound();
 }
 
+#[test]
+fn a_component_that_nobody_trusts_is_looked_at_and_not_kept() {
+    let console = Console::new();
+    let ann = console.signed_in("ann");
+    ann.events();
+    let file = console.world.path("unknown.wasm");
+    fs::copy(console.world.path("misbehave.wasm"), &file).unwrap();
+    let look = |file: &Path| {
+        ann.go(&console.at("/console/actions"));
+        let root = ann.call("DOM.getDocument", &json!({}))["root"]["nodeId"].clone();
+        let query = json!({"nodeId": root, "selector": "#component"});
+        let node = ann.call("DOM.querySelector", &query)["nodeId"].clone();
+        ann.call("DOM.setFileInputFiles", &json!({"nodeId": node, "files": [file]}));
+        ann.click("#inspect button");
+    };
+    look(&file);
+    for words in ["misbehave 0.1.0", "UNSIGNED", "What it could do", "CANNOT BE UNDONE", "HANDS OUT SECRETS"]
+    {
+        ann.shows(words);
+    }
+    console.world.write("none.wasm", "<script>document.title='X'</script>");
+    look(&console.world.path("none.wasm"));
+    ann.shows("That did not work");
+    ann.go(&console.at("/console/actions"));
+    ann.shows("None is kept here yet.");
+    let told = complaints(&ann, &console.url).into_iter();
+    let told: Vec<String> = told.filter(|told| !told.contains("responded with a status of")).collect();
+    assert_eq!(told, [""; 0]);
+}
+
 /// Puts rehearsals into the journal of a home, as fast as it takes them.
 fn fill(console: &Console, runs: u64) {
     let home = remit_lifecycle::Home::at(&console.world.home());

@@ -70,12 +70,14 @@ async fn pass(State(app): State<App>, request: Request, next: Next) -> Response 
         status = tracing::field::Empty,
         traceparent = parent,
     );
+    let largest = match (found, route) {
+        (Some(route), _) => Some(route.limit()),
+        (None, MCP) => Some(routes::JSON),
+        (None, CONSOLE) => path_of(&request).map(console::largest),
+        _ => None,
+    };
     let is_http1 = request.version() < Version::HTTP_2;
     let (rest, request) = Rest::of(request);
-    let largest = match found {
-        Some(route) => Some(route.limit()),
-        None => matches!(route, MCP | CONSOLE).then_some(routes::JSON),
-    };
     let answer = async {
         match refusal(&app, &request).or_else(|| too_large(&request, largest)) {
             Some(problem) => problem.into_response(),

@@ -17,7 +17,7 @@ use crate::rate::Cost;
 /// The largest body of a route that takes JSON.
 pub(crate) const JSON: usize = 1024 * 1024;
 /// The largest component.
-const COMPONENT: usize = 128 * 1024 * 1024;
+pub(crate) const COMPONENT: usize = 128 * 1024 * 1024;
 
 /// The largest value of a sealed input, with its key.
 const VALUE: usize = remit_trust::Opening::MAX + 32;

@@ -22,7 +22,7 @@ use crate::who::Caller;
 const SIGNATURE: &str = "remit-signature";
 
 /// How long a component may take to arrive.
-const ARRIVES: Duration = Duration::from_secs(100);
+pub(crate) const ARRIVES: Duration = Duration::from_secs(100);
 
 /// An action that is kept here now.
 #[derive(Serialize, JsonSchema)]
@@ -150,7 +150,7 @@ pub(crate) async fn heavy(app: &App) -> Answer<OwnedSemaphorePermit> {
     turn.ok().and_then(Result::ok).ok_or_else(no_room)
 }
 
-fn no_room() -> Problem {
+pub(crate) fn no_room() -> Problem {
     let why = "as much is going on as this server lets at once";
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "failed::room", why).retry_after(5)
 }

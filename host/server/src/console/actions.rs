@@ -1,7 +1,8 @@
 //! The actions and connectors that are kept here: what each could do, who signed it, and how two of them differ.
 
-use axum::extract::{Path, State};
+use axum::extract::{Path, Request, State};
 use maud::{Markup, html};
+use remit_lifecycle::{InspectView, PublisherState, PublisherView};
 use remit_sandbox::Inspection;
 use remit_trust::Digest;
 use serde::Deserialize;
@@ -11,9 +12,9 @@ use tokio::task::block_in_place;
 
 use super::page::{Paged, Viewer, code, facts, pages, shown, table, words};
 use super::runs::query;
-use crate::api::actions::heavy;
+use crate::api::actions::{ARRIVES, heavy, no_room};
 use crate::app::App;
-use crate::exchange::Params;
+use crate::exchange::{Params, body, is_of_type};
 
 /// How many components a page has: each is looked at.
 const PAGE: usize = 20;
@@ -71,6 +72,14 @@ pub(super) async fn page(State(app): State<App>, viewer: Viewer, Params(asked): 
         h1 { "Actions and connectors" }
         @if rows.is_empty() { p { "None is kept here yet." } } @else { (table("Actions and connectors", &["Name", "Kind", "What it is for, in its author's words", "What changed", "Digest"], &rows)) }
         (pages(next.map(|next| to(Some(next))).as_deref(), asked.before.map(|_| to(None)).as_deref()))
+        h2 { "A component that is not kept here" }
+        form.sign #inspect data-inspect=(super::INSPECTION) {
+            label for="component" { "Whoever signed it, or nobody: nothing of it runs, and nothing of it is kept" }
+            input #component name="component" type="file" accept=".wasm" required;
+            button type="submit" disabled { "What could it do?" }
+            output role="status" {}
+            noscript { p.note { "That needs JavaScript. Without it: " code { "remit inspect FILE" } } }
+        }
     };
     shown(&app, &viewer, "/console/actions", "Actions", &content)
 }
@@ -92,6 +101,30 @@ pub(super) async fn one(State(app): State<App>, Path(digest): Path<String>, view
     let turn = heavy(&app).await?;
     let found = value(&block_in_place(|| app.host.inspect(digest))?);
     drop(turn);
+    component(&app, &viewer, &found)
+}
+
+/// What a component could do, which nobody has to trust for that: nothing of it runs, and nothing of it is kept.
+pub(super) async fn inspect(State(app): State<App>, viewer: Viewer, request: Request) -> Paged {
+    is_of_type(request.headers(), "application/wasm")?;
+    let Ok(_room) = app.uploads.acquire().await else { return Err(no_room().into()) };
+    let bytes = body(request, &app, ARRIVES).await?;
+    let turn = heavy(&app).await?;
+    let found = block_in_place(|| {
+        let candidate = app.host.home.received(&bytes, "")?;
+        let (found, setup) = (Inspection::of(&candidate)?, app.host.setup()?);
+        let view = InspectView::of(&app.host.home, &candidate, &found, &setup.registry)?;
+        // No signature came with it.
+        let publisher = PublisherView { state: PublisherState::Unsigned, key: None, unreadable: None };
+        let view = InspectView { publisher, ..view };
+        Ok::<_, remit_lifecycle::Error>(serde_json::to_value(&view)?)
+    })?;
+    drop(turn);
+    component(&app, &viewer, &found)
+}
+
+/// The page of a component, of what `remit inspect --json` has of it.
+fn component(app: &App, viewer: &Viewer, found: &Value) -> Paged {
     let publisher = &found["publisher"];
     let manifest = &found["manifest"];
     let signed = match (text(publisher, "state"), publisher["key"].as_str()) {
@@ -99,27 +132,27 @@ pub(super) async fn one(State(app): State<App>, Path(digest): Path<String>, view
         (state, _) => html! { strong.grave { (state.to_uppercase()) } ": nothing of it runs here" },
     };
     let content = html! {
-        h1 { (words(text(&found, "name"))) " " (words(text(&found, "version"))) }
+        h1 { (words(text(found, "name"))) " " (words(text(found, "version"))) }
         @if let Some(summary) = manifest["summary"].as_str() { p { (words(summary)) " " span.note { "(its author's words)" } } }
         (facts([
-            ("digest", code(&digest.to_string())),
+            ("digest", code(text(found, "digest"))),
             ("signed by", signed),
             ("size", html! { (found["size"]) " bytes" }),
-            ("verdict", html! { (words(text(&found, "verdict"))) @for obstacle in each(&found, "obstacles") { " " (words(obstacle.as_str().unwrap_or_default())) } }),
+            ("verdict", html! { (words(text(found, "verdict"))) @for obstacle in each(found, "obstacles") { " " (words(obstacle.as_str().unwrap_or_default())) } }),
         ]))
         @if found["hidden_text"].as_array().is_some_and(|all| !all.is_empty()) {
             p.grave { strong { "IT HAS TEXT THAT A READER DOES NOT SEE" } }
         }
         @if found["imports"].is_array() {
             h2 { "What it could do" }
-            (imports(&found))
+            (imports(found))
         }
         @if found["functions"].is_array() {
             h2 { "What it can send" }
-            (functions(&found))
+            (functions(found))
         }
     };
-    shown(&app, &viewer, "/console/actions", text(&found, "name"), &content)
+    shown(app, viewer, "/console/actions", text(found, "name"), &content)
 }
 
 fn effect(name: &str) -> Markup {

@@ -133,11 +133,35 @@ async function enrol(form) {
   document.getElementById('key-id').scrollIntoView({ block: 'center' });
 }
 
+// What a component could do: the server makes the page of it, as of any other.
+function inspect(form) {
+  return new Promise((resolve, reject) => {
+    const page = new XMLHttpRequest();
+    page.responseType = 'document';
+    page.open('POST', form.dataset.inspect);
+    page.setRequestHeader('Content-Type', 'application/wasm');
+    page.onload = () => {
+      const found = page.response && page.response.querySelector('main');
+      if (!found) {
+        reject(new Error('The server did not answer with a page.'));
+        return;
+      }
+      document.querySelector('main').replaceWith(document.adoptNode(found));
+      localTimes(document);
+      resolve();
+    };
+    page.onerror = () => reject(new Error('The server did not answer.'));
+    page.send(form.elements.component.files[0]);
+  });
+}
+
 function wire(form) {
   const button = form.querySelector('button');
   const output = form.querySelector('output');
-  const does = 'login' in form.dataset ? login : 'enrol' in form.dataset ? enrol : decide;
-  const able = Boolean(window.PublicKeyCredential);
+  const kinds = { login, enrol, inspect };
+  const kind = Object.keys(kinds).find((name) => name in form.dataset);
+  const does = kinds[kind] || decide;
+  const able = Boolean(window.PublicKeyCredential) || kind === 'inspect';
   button.disabled = !able;
   if (!able) {
     output.textContent = 'This browser has no passkeys here: it needs https, or localhost.';
@@ -147,7 +171,7 @@ function wire(form) {
     event.preventDefault();
     button.disabled = true;
     output.className = '';
-    output.textContent = 'Your device asks you…';
+    output.textContent = kind === 'inspect' ? 'Looking…' : 'Your device asks you…';
     try {
       await does(form);
       output.textContent = 'Done.';
