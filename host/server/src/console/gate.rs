@@ -9,6 +9,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Redirect, Response};
 use jiff::Timestamp;
 use maud::{DOCTYPE, html};
+use remit_text::uri_part;
 
 use super::browser;
 use super::page::Failed;
@@ -124,7 +125,7 @@ fn elsewhere(request: &Request) -> Response {
     match (request.method(), site(request.headers())) {
         (&Method::GET, "cross-site" | "same-site") => bounce(path),
         (&Method::GET, _) if wants_page(request.headers()) => {
-            Redirect::to(&format!("/console/login?next={}", percent(path))).into_response()
+            Redirect::to(&format!("/console/login?next={}", uri_part(path))).into_response()
         }
         _ => {
             Problem::new(StatusCode::UNAUTHORIZED, "refused::session", "nobody has signed in, or not lately")
@@ -132,11 +133,4 @@ fn elsewhere(request: &Request) -> Response {
                 .into_response()
         }
     }
-}
-
-/// A text as a value in a query.
-fn percent(text: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte);
-    let encoded = |byte: u8| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
-    text.bytes().map(encoded).collect()
 }

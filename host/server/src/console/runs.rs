@@ -4,6 +4,7 @@ use axum::extract::State;
 use maud::{Markup, html};
 use remit_journal::{Mode, RunId, RunState, RunSummary};
 use remit_lifecycle::{RunFilter, UNFINISHED};
+use remit_text::uri_part;
 use serde::Deserialize;
 use tokio::task::block_in_place;
 
@@ -121,18 +122,12 @@ pub(super) fn choice(name: &str, label: &str, all: &[&str], chosen: &str) -> Mar
 
 /// A path with a query of the fields that are not empty.
 pub(super) fn query(path: &str, fields: &[(&str, &str)], before: Option<String>) -> String {
-    let encode = |text: &str| {
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-        text.bytes()
-            .map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") })
-            .collect::<String>()
-    };
     let before = before.map(|before| ("before", before));
     let all = fields
         .iter()
         .filter(|(_, value)| !value.is_empty())
         .map(|(name, value)| (*name, (*value).to_owned()));
     let pairs: Vec<String> =
-        all.chain(before).map(|(name, value)| format!("{name}={}", encode(&value))).collect();
+        all.chain(before).map(|(name, value)| format!("{name}={}", uri_part(&value))).collect();
     if pairs.is_empty() { path.to_owned() } else { format!("{path}?{}", pairs.join("&")) }
 }
