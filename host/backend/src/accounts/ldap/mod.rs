@@ -6,12 +6,13 @@
 
 mod connect;
 mod entry;
+mod lock;
+mod search;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
 use std::path::Path;
 
-use ldap3::adapters::{Adapter, EntriesOnly, PagedResults};
 use ldap3::controls::{Assertion, MakeCritical as _};
 use ldap3::{Ldap, Mod, Scope, ldap_escape};
 use remit_gate::{Authority, Failure, Resource, State};
@@ -20,19 +21,11 @@ use super::{Account, Before, GroupsConfig, KIND, LdapConfig};
 use crate::BackendError;
 use connect::{Server, code};
 use entry::Entry;
+use lock::{ACCOUNT_DISABLE, FOR_EVER, Lock, control};
+use search::configured;
 
-/// As many accounts, or groups, are read.
-const MOST: usize = 10_000;
-/// How many of them in one answer: Active Directory gives no more than 1,000.
-const PAGE: i32 = 500;
 /// Before the identifier of an account whose name cannot be in a path.
 const BY_ID: &str = "by-id/";
-/// The value of a lock that does not end by itself (draft-behera-ldap-password-policy, 5.3.3).
-const FOR_EVER: &str = "000001010000Z";
-/// `ACCOUNTDISABLE` of `userAccountControl` (MS-ADTS 2.2.16).
-const ACCOUNT_DISABLE: i64 = 0x2;
-/// RFC 4528.
-const ASSERTION: &str = "1.3.6.1.1.12";
 
 /// A directory.
 pub struct Directory {
@@ -42,73 +35,6 @@ pub struct Directory {
     attribute: String,
     groups: Option<GroupsConfig>,
     lock: Lock,
-}
-
-/// How an account of a directory is kept from being used.
-enum Lock {
-    /// `pwdAccountLockedTime` of the overlay `ppolicy`, where a policy makes it count.
-    Policy {
-        /// The policy of an entry that names none of its own.
-        default: String,
-    },
-    /// A bit of `userAccountControl`.
-    AccountControl,
-}
-
-impl Lock {
-    /// The attribute that says whether an account can be used.
-    fn attribute(&self) -> &'static str {
-        match self {
-            Self::Policy { .. } => "pwdAccountLockedTime",
-            Self::AccountControl => "userAccountControl",
-        }
-    }
-
-    /// The attribute that says which entry it is, whatever its name.
-    fn id(&self) -> &'static str {
-        match self {
-            Self::Policy { .. } => "entryUUID",
-            Self::AccountControl => "objectGUID",
-        }
-    }
-
-    fn created(&self) -> &'static [&'static str] {
-        match self {
-            Self::Policy { .. } => &["createTimestamp"],
-            Self::AccountControl => &["whenCreated"],
-        }
-    }
-
-    /// The attributes with the times of the last use: of the server itself and of an overlay before it; of all servers of a domain, late,
-    /// and of the one that is asked.
-    fn used(&self) -> &'static [&'static str] {
-        match self {
-            Self::Policy { .. } => &["pwdLastSuccess", "authTimestamp"],
-            Self::AccountControl => &["lastLogonTimestamp", "lastLogon"],
-        }
-    }
-
-    /// Whether an account with this value can be used. A lock that ends by itself is none.
-    fn enabled(&self, value: Option<&str>) -> Result<bool, Failure> {
-        Ok(match self {
-            Self::Policy { .. } => value != Some(FOR_EVER),
-            Self::AccountControl => control(value)? & ACCOUNT_DISABLE == 0,
-        })
-    }
-
-    /// The value that takes the place of this one of an account that is disabled.
-    fn disabled(&self, value: Option<&str>) -> Result<String, Failure> {
-        Ok(match self {
-            Self::Policy { .. } => FOR_EVER.to_owned(),
-            Self::AccountControl => (control(value)? | ACCOUNT_DISABLE).to_string(),
-        })
-    }
-}
-
-fn control(value: Option<&str>) -> Result<i64, Failure> {
-    value.and_then(|value| value.parse().ok()).ok_or_else(|| {
-        Failure::Invalid("it has no `userAccountControl` that the host may read, as accounts have".to_owned())
-    })
 }
 
 impl Directory {
@@ -178,7 +104,7 @@ impl Directory {
             .with(async |mut ldap: Ldap| {
                 let entry = self.find(&mut ldap, path).await?;
                 let was = entry.one(self.lock.attribute());
-                if !self.lock.enabled(was)? {
+                if !self.enabled(&entry)? {
                     return Err(Failure::Conflict(format!("{} is disabled already", entry.dn)));
                 }
                 let id = self.id_of(&entry)?;
@@ -200,20 +126,20 @@ impl Directory {
     /// Disables an account, if it still is as it was.
     pub async fn disable(&self, before: &Before, by: Authority<'_>) -> Result<(), Failure> {
         tracing::info!(operation = by.operation(), dn = before.dn, "LDAP disables an account");
-        let to = self.lock.disabled(before.was.as_deref())?;
+        let to = self.lock.disabled(before)?;
         self.swap(before, before.was.as_deref(), Some(&to)).await
     }
 
     /// Puts an account back as it was, if it still is as disabling it left it.
     pub async fn enable(&self, before: &Before, by: Authority<'_>) -> Result<(), Failure> {
         tracing::info!(operation = by.operation(), dn = before.dn, "LDAP enables an account");
-        let from = self.lock.disabled(before.was.as_deref())?;
+        let from = self.lock.disabled(before)?;
         self.swap(before, Some(&from), before.was.as_deref()).await
     }
 
     /// Compares an account with what it was before it was disabled.
     pub async fn state(&self, before: &Before) -> Result<State, Failure> {
-        let disabled = self.lock.disabled(before.was.as_deref())?;
+        let disabled = self.lock.disabled(before)?;
         self.server
             .with(async |mut ldap: Ldap| {
                 Ok(match self.by_id(&mut ldap, &before.id).await? {
@@ -283,147 +209,6 @@ impl Directory {
             .await
     }
 
-    /// Whether the server knows the assertion control. Active Directory does not: its changes still name the value that they replace.
-    async fn asserts(&self, ldap: &mut Ldap) -> Result<bool, Failure> {
-        let root = self.search(ldap, ("", Scope::Base), "(objectClass=*)", vec!["supportedControl"]).await?;
-        Ok(root.iter().any(|root| root.texts("supportedControl").any(|control| control == ASSERTION)))
-    }
-
-    /// A lock counts only where the policy says so.
-    async fn policy_locks(&self, ldap: &mut Ldap, policy: &str) -> Result<(), Failure> {
-        let found = self.search(ldap, (policy, Scope::Base), "(objectClass=*)", vec!["pwdLockout"]).await;
-        let found = match found {
-            Err(Failure::NotFound(_)) => Vec::new(),
-            found => found?,
-        };
-        let locks =
-            |entry: &Entry| entry.one("pwdLockout").is_some_and(|value| value.eq_ignore_ascii_case("TRUE"));
-        if found.iter().any(locks) {
-            return Ok(());
-        }
-        Err(Failure::Invalid(format!(
-            "the password policy `{policy}` does not have `pwdLockout: TRUE`, or the host may not read it: a lock would keep nobody out"
-        )))
-    }
-
-    /// The identifier of the account that the host signs in as, if that is an entry that it may see.
-    async fn own_id(&self, ldap: &mut Ldap) -> Result<Option<String>, Failure> {
-        let own = (self.server.bind_dn(), Scope::Base);
-        match self.search(ldap, own, "(objectClass=*)", vec![self.lock.id()]).await {
-            Err(Failure::NotFound(_) | Failure::Invalid(_)) => Ok(None),
-            found => Ok(found?.first().and_then(|entry| self.id_of(entry).ok())),
-        }
-    }
-
-    /// The account at a path. One path is one account, and one account has one path.
-    async fn find(&self, ldap: &mut Ldap, path: &str) -> Result<Entry, Failure> {
-        let clause = match path.strip_prefix(BY_ID) {
-            Some(id) => self.is_id(id)?,
-            None if path.contains('/') => {
-                return Err(Failure::Invalid(format!("an account is named by one segment, not by `{path}`")));
-            }
-            None => format!("({}={})", self.attribute, ldap_escape(path)),
-        };
-        let found = self.entries(ldap, &clause).await?;
-        let mut same = Vec::new();
-        for entry in &found {
-            if self.path_of(entry)? == path {
-                same.push(entry);
-            }
-        }
-        match (same.as_slice(), found.first()) {
-            ([entry], _) => Ok((*entry).clone()),
-            ([_, other, ..], _) => Err(Failure::Invalid(format!(
-                "{} has two accounts of this name, one of them {}",
-                self.server.shown(),
-                other.dn
-            ))),
-            // A directory takes ALICE for alice. To scopes and policies they are two.
-            ([], Some(other)) => {
-                Err(Failure::Invalid(format!("the path of {} is `{}`", other.dn, self.path_of(other)?)))
-            }
-            ([], None) => Err(Failure::NotFound(format!("{} has no account `{path}`", self.server.shown()))),
-        }
-    }
-
-    async fn by_id(&self, ldap: &mut Ldap, id: &str) -> Result<Option<Entry>, Failure> {
-        let found =
-            self.search(ldap, (&self.base, Scope::Subtree), &self.is_id(id)?, self.attributes()).await;
-        Ok(found.map_err(|failure| configured("base", failure))?.into_iter().next())
-    }
-
-    /// The filter for the entry with this identifier.
-    fn is_id(&self, id: &str) -> Result<String, Failure> {
-        let value = match &self.lock {
-            Lock::Policy { .. } if id.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-') => id.to_owned(),
-            Lock::AccountControl
-                if id.bytes().all(|b| b.is_ascii_hexdigit()) && id.len().is_multiple_of(2) =>
-            {
-                let pairs = id.as_bytes().chunks(2).map(String::from_utf8_lossy);
-                pairs.flat_map(|pair| ["\\".to_owned(), pair.into_owned()]).collect()
-            }
-            _ => return Err(Failure::Invalid(format!("`{id}` is no `{}`", self.lock.id()))),
-        };
-        Ok(format!("({}={value})", self.lock.id()))
-    }
-
-    fn attributes(&self) -> Vec<&str> {
-        let mut all = vec![self.attribute.as_str(), self.lock.id(), self.lock.attribute(), "memberOf"];
-        all.extend(self.lock.created());
-        all.extend(self.lock.used());
-        if matches!(self.lock, Lock::Policy { .. }) {
-            all.push("pwdPolicySubentry");
-        }
-        all
-    }
-
-    /// The accounts that a part of a filter fits.
-    async fn entries(&self, ldap: &mut Ldap, clause: &str) -> Result<Vec<Entry>, Failure> {
-        let filter = format!("(&{}({}=*){clause})", self.filter, self.attribute);
-        let found = self.search(ldap, (&self.base, Scope::Subtree), &filter, self.attributes()).await;
-        found.map_err(|failure| configured("base", failure))
-    }
-
-    async fn search(
-        &self,
-        ldap: &mut Ldap,
-        (base, scope): (&str, Scope),
-        filter: &str,
-        attributes: Vec<&str>,
-    ) -> Result<Vec<Entry>, Failure> {
-        let failed = |error| self.server.failure(&error);
-        let odd =
-            || Failure::Unavailable(format!("{} did not answer as a directory does", self.server.shown()));
-        let attributes: Vec<String> = attributes.into_iter().map(ToOwned::to_owned).collect();
-        let adapters: Vec<Box<dyn Adapter<'_, String, Vec<String>>>> =
-            vec![Box::new(EntriesOnly::new()), Box::new(PagedResults::new(PAGE))];
-        let mut stream =
-            ldap.streaming_search_with(adapters, base, scope, filter, attributes).await.map_err(failed)?;
-        let mut found = Vec::new();
-        while let Some(entry) = stream.next().await.map_err(failed)? {
-            found.push(Entry::read(entry.0).ok_or_else(odd)?);
-            if found.len() > MOST {
-                return Err(self.too_many());
-            }
-        }
-        let answer = stream.finish().await;
-        match answer.rc {
-            code::SUCCESS => Ok(found),
-            code::SIZE_LIMIT => Err(self.too_many()),
-            code::NO_SUCH_OBJECT => {
-                Err(Failure::NotFound(format!("{} has no entry `{base}`", self.server.shown())))
-            }
-            _ => Err(self.server.answered(&answer)),
-        }
-    }
-
-    fn too_many(&self) -> Failure {
-        Failure::Unavailable(format!(
-            "{} has more entries for this than the host reads ({MOST}) or than it gives to it: make `base` or `filter` narrower",
-            self.server.shown()
-        ))
-    }
-
     fn id_of(&self, entry: &Entry) -> Result<String, Failure> {
         let id = match &self.lock {
             Lock::Policy { .. } => entry.one(self.lock.id()).map(ToOwned::to_owned),
@@ -454,10 +239,19 @@ impl Directory {
         Ok(Account {
             path: self.path_of(entry)?,
             name: self.name_of(entry).unwrap_or_default().to_owned(),
-            enabled: self.lock.enabled(entry.one(self.lock.attribute()))?,
+            enabled: self.enabled(entry)?,
             groups,
             created: entry.newest(self.lock.created())?,
             last_used: entry.newest(self.lock.used())?,
+        })
+    }
+
+    /// Whether an account can be used. A lock that ends by itself is none.
+    fn enabled(&self, entry: &Entry) -> Result<bool, Failure> {
+        let value = entry.one(self.lock.attribute());
+        Ok(match self.lock {
+            Lock::Policy { .. } => value != Some(FOR_EVER),
+            Lock::AccountControl => control(value, &entry.dn)? & ACCOUNT_DISABLE == 0,
         })
     }
 
@@ -492,14 +286,6 @@ impl Directory {
             }
         }
         Ok(by_member)
-    }
-}
-
-/// What is not there although remit.toml says so.
-fn configured(setting: &str, failure: Failure) -> Failure {
-    match failure {
-        Failure::NotFound(why) => Failure::Invalid(format!("{why}: check `{setting}` in remit.toml")),
-        other => other,
     }
 }
 
