@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod secret_file;
+pub mod sigv4;
 mod words;
 
 use std::path::Path;
