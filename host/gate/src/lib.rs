@@ -33,12 +33,12 @@ pub use operation::{
     Authority, Change, Changes, Countermeasure, Kind, MakeUp, Observe, Operation, Permit, Prepared, Reads,
     State,
 };
-pub use pattern::Pattern;
+pub use pattern::{Pattern, PatternSet};
 pub use plan::{Plan, Step};
 pub use progress::Made;
 pub use remit_journal::{Effect, Mode, Phase};
 pub use replay::Replay;
 pub use resource::{Resource, ResourceError};
-pub use scope::{Allow, Beyond, LONGEST_STANDING, Limits, OnFailure, Rules, Scope, ScopeError};
+pub use scope::{Allow, Beyond, LONGEST_STANDING, Limits, OnFailure, Require, Rules, Scope, ScopeError};
 pub use setup::{Estate, Facts, Generated, Injected, SealedValues, Setup, Used, Window};
 pub use undo::UndoGate;

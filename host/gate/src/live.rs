@@ -43,7 +43,7 @@ impl Live {
             watch,
             noise: Noise::new(&facts.seed),
             recorder: Recorder::new(facts.run, journal, sealer),
-            estate: estate.for_run(&scope, mode).with(facts).with(Generated::default()),
+            estate: estate.for_run(&facts, &scope, mode).with(facts).with(Generated::default()),
             progress: Progress::new(scope.limits, plan),
             under_way: Arc::default(),
         }
@@ -90,6 +90,7 @@ impl Live {
         let answer = self.injecting::<O>(operation.observe(backend)).await;
         let bytes = self.recorder.outcome(call, operation, &answer, operation.sealed())?;
         self.charge(call, operation, &answer, bytes)?;
+        self.notes(operation, resource, &answer);
         Ok(answer)
     }
 
@@ -120,6 +121,7 @@ impl Live {
             let answer = answer.map(|real| make_up(real, &self.noise.at(&place)));
             let bytes = self.recorder.simulated::<O>(intent, &answer, true)?;
             self.charge(call, operation, &answer, bytes)?;
+            self.notes(operation, resource, &answer);
             return Ok(answer);
         }
         // It must be on record that the action got the secret, even if the host dies right after.
@@ -134,6 +136,7 @@ impl Live {
         }
         let bytes = self.recorder.outcome(call, operation, &answer, true)?;
         self.charge(call, operation, &answer, bytes)?;
+        self.notes(operation, resource, &answer);
         Ok(answer)
     }
 
@@ -187,6 +190,7 @@ impl Live {
             let answer = Ok(operation.rehearse(&prepared, &backend));
             let bytes = self.recorder.simulated::<O>(intent, &answer, false)?;
             self.charge(call, &operation, &answer, bytes)?;
+            self.notes(&operation, &resource, &answer);
             return Ok(answer);
         }
         if let Some(secret) = &prepared.secret {
@@ -211,6 +215,7 @@ impl Live {
             live.progress.ends(call, &answer);
             let bytes = live.recorder.outcome(call, &operation, &answer, false)?;
             live.charge(call, &operation, &answer, bytes)?;
+            live.notes(&operation, &resource, &answer);
             drop(running);
             Ok(answer)
         });
@@ -267,6 +272,7 @@ impl Live {
         if !O::AMBIENT {
             let allowed = self.rules.permits(operation.interface(), resource);
             allowed.map_err(|reason| out_of_scope(operation.name(), resource, reason))?;
+            self.comes_after(operation, resource)?;
         }
         let changes = matches!(effect, Effect::Change | Effect::Irrevocable);
         if changes && self.progress.phase() != Phase::Run {
@@ -276,6 +282,29 @@ impl Live {
             });
         }
         Ok(())
+    }
+
+    /// Whether the run has done, on the same path, all that the scope demands before this. What failed is not done, and what another run
+    /// did is not this run's.
+    fn comes_after<O: Operation>(&self, operation: &O, resource: &Resource) -> Result<(), Fault> {
+        let mut demanded = self.rules.required_before(operation.interface());
+        match demanded.find(|first| !self.progress.has_done_first(first, resource.path())) {
+            None => Ok(()),
+            Some(first) => {
+                let reason = format!(
+                    "the scope demands {first} of {} before it, and this run has not done that successfully",
+                    resource.path()
+                );
+                Err(out_of_scope(operation.name(), resource, reason))
+            }
+        }
+    }
+
+    /// Notes that a call succeeded, if others have to come after it.
+    fn notes<O: Operation>(&self, operation: &O, resource: &Resource, answer: &Result<O::Outcome, Failure>) {
+        if answer.is_ok() && self.rules.is_required(operation.interface()) {
+            self.progress.does_first(operation.interface(), resource.path());
+        }
     }
 
     /// Whether the scope accepts that a step cannot be taken back, or hands out a secret. A rehearsal shows it all the same.

@@ -210,6 +210,8 @@ pub enum Countermeasure {
     Restore = 3,
     /// Makes a later attack harder: a new key, a safer setting.
     Harden = 4,
+    /// Finds out what there is, and keeps it.
+    Detect = 5,
 }
 
 impl Countermeasure {
@@ -227,6 +229,7 @@ impl Countermeasure {
             Self::Evict => "Evict",
             Self::Restore => "Restore",
             Self::Harden => "Harden",
+            Self::Detect => "Detect",
         }
     }
 }

@@ -101,7 +101,7 @@ impl TryFrom<String> for Pattern {
 /// Many patterns as one tree, so that a look-up costs the length of the path and not the number of
 /// patterns.
 #[derive(Debug, Default)]
-pub(crate) struct PatternSet {
+pub struct PatternSet {
     nodes: Vec<Node>,
 }
 
@@ -117,7 +117,8 @@ struct Node {
 }
 
 impl PatternSet {
-    pub(crate) fn insert(&mut self, pattern: &Pattern) {
+    /// Adds a pattern.
+    pub fn insert(&mut self, pattern: &Pattern) {
         if self.nodes.is_empty() {
             self.nodes.push(Node::default());
         }
@@ -139,7 +140,9 @@ impl PatternSet {
         self.nodes[at].accepts = true;
     }
 
-    pub(crate) fn matches(&self, resource: &Resource) -> bool {
+    /// Whether one of the patterns matches.
+    #[must_use]
+    pub fn matches(&self, resource: &Resource) -> bool {
         if self.nodes.is_empty() {
             return false;
         }

@@ -224,6 +224,7 @@ impl Plan {
             on_failure: OnFailure::Revert,
             restore_after: None,
             page_after: None,
+            require: Vec::new(),
             allow,
             limits: Limits { changes, ..Limits::default() },
         }
@@ -231,6 +232,16 @@ impl Plan {
 }
 
 impl Scope {
+    /// The least scope of a plan, under the terms of this one: what does not fit into a standing scope is asked for on its own, and is
+    /// then not done in another order, nor does it stand for longer.
+    #[must_use]
+    pub fn least_for(&self, plan: &Plan) -> Self {
+        let least = plan.least_scope();
+        let uses = |interface: &str| least.allow.iter().any(|allow| allow.capability == interface);
+        let require = self.require.iter().filter(|rule| uses(&rule.before)).cloned().collect();
+        Self { restore_after: self.restore_after, page_after: self.page_after, require, ..least }
+    }
+
     /// Whether a step of a plan is inside; why not, if it is not.
     pub fn covers(&self, step: &Step) -> Result<(), String> {
         let rules = self.compile();

@@ -1,5 +1,6 @@
 //! How far a run has come: what it used of its limits, and which steps of its plan it took.
 
+use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use remit_journal::{Intent, Phase};
@@ -28,6 +29,8 @@ struct Counted {
     unknown: Option<String>,
     observed: Plan,
     made: Vec<Made>,
+    /// The interfaces and paths of calls that succeeded and that others have to come after.
+    done_first: BTreeSet<(String, String)>,
     /// What calls failed with: no more of them than a run may have calls.
     failures: Vec<Failure>,
 }
@@ -64,6 +67,7 @@ impl Progress {
                 unknown: None,
                 observed: Plan::default(),
                 made: Vec::new(),
+                done_first: BTreeSet::new(),
                 failures: Vec::new(),
             }),
         }
@@ -167,6 +171,16 @@ impl Progress {
         counted.steps += 1;
         counted.observed.steps.push(step);
         Ok(())
+    }
+
+    /// Remembers a call that succeeded and that others have to come after.
+    pub(crate) fn does_first(&self, interface: &str, path: &str) {
+        self.counted().done_first.insert((interface.to_owned(), path.to_owned()));
+    }
+
+    /// Whether this run has used an interface on a path, successfully.
+    pub(crate) fn has_done_first(&self, interface: &str, path: &str) -> bool {
+        self.counted().done_first.contains(&(interface.to_owned(), path.to_owned()))
     }
 
     /// The next step of the plan that was not taken, in words; none if all were taken, or if there is no plan.

@@ -36,6 +36,9 @@ pub struct Scope {
         deserialize_with = "remit_text::duration::deserialize_optional"
     )]
     pub page_after: Option<SignedDuration>,
+    /// What has to be done before what.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub require: Vec<Require>,
     /// Which capabilities on which resources. Empty: none but the ambient ones.
     #[serde(default)]
     pub allow: Vec<Allow>,
@@ -72,6 +75,17 @@ impl Allow {
             None => (&self.capability, None),
         }
     }
+}
+
+/// A capability that may be used on a path only after another one was, by the same run, and successfully: evidence of a workload is
+/// kept before it is cut off.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Require {
+    /// The interface that has to be used first, without a version: `remit:evidence/capture`.
+    pub capability: String,
+    /// The interface that may be used then: `remit:network/cut`.
+    pub before: String,
 }
 
 /// What happens to a run's changes when it does not succeed.
@@ -245,6 +259,17 @@ impl Scope {
                 return Err(format!("{name} has no resources; name at least one"));
             }
         }
+        for Require { capability, before } in &self.require {
+            let allowed = |name: &str| self.allow.iter().any(|allow| allow.interface().0 == name);
+            if capability == before {
+                return Err(format!("[[require]] has {capability} before itself, which nothing can do"));
+            }
+            if let Some(name) = [before, capability].into_iter().find(|name| !allowed(name)) {
+                return Err(format!(
+                    "[[require]] has {capability} before {before}, and no [[allow]] has {name} (without a version here)"
+                ));
+            }
+        }
         for (name, after) in [("restore_after", self.restore_after), ("page_after", self.page_after)] {
             if after.is_some_and(|after| after < SignedDuration::from_secs(1) || after > LONGEST_STANDING) {
                 return Err(format!("{name} must be at least 1s and at most 30d"));
@@ -263,9 +288,17 @@ impl Scope {
         Ok(())
     }
 
-    /// What becomes of a run's changes, each as when and what.
+    /// What it says of how a run goes, beside what it may touch and how much it may use: what has to be done before what, and what becomes
+    /// of its changes, each as when and what.
     #[must_use]
-    pub fn fate(&self) -> Vec<(&'static str, String)> {
+    pub fn terms(&self) -> Vec<(&'static str, String)> {
+        let demands = self.require.iter().map(|Require { capability, before }| {
+            ("demands", format!("{capability} of the same path before {before}, in the same run"))
+        });
+        demands.chain(self.fate()).collect()
+    }
+
+    fn fate(&self) -> Vec<(&'static str, String)> {
         let failing = match self.on_failure {
             OnFailure::Revert => "its changes are undone at once",
             OnFailure::Hold => "its changes stay, and a person decides",
@@ -323,7 +356,7 @@ impl Scope {
                 }
             }
         }
-        Rules { by_interface }
+        Rules { by_interface, require: self.require.clone() }
     }
 }
 
@@ -331,6 +364,7 @@ impl Scope {
 #[derive(Debug)]
 pub struct Rules {
     by_interface: BTreeMap<String, Rule>,
+    require: Vec<Require>,
 }
 
 #[derive(Debug, Default)]
@@ -348,6 +382,17 @@ impl Rules {
             Some(rule) if rule.allowed.matches(resource) => Ok(()),
             Some(_) => Err(format!("no resource pattern of {interface} matches {resource}")),
         }
+    }
+
+    /// What has to be done on a path before an interface may be used there.
+    pub(crate) fn required_before<'a>(&'a self, interface: &'a str) -> impl Iterator<Item = &'a str> {
+        let rules = self.require.iter().filter(move |rule| rule.before == interface);
+        rules.map(|rule| rule.capability.as_str())
+    }
+
+    /// Whether something may be used only after this interface.
+    pub(crate) fn is_required(&self, interface: &str) -> bool {
+        self.require.iter().any(|rule| rule.capability == interface)
     }
 
     pub(crate) fn accepts_irrevocable(&self, interface: &str, resource: &Resource) -> bool {

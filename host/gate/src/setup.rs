@@ -52,7 +52,7 @@ impl Generated {
 }
 
 /// Derives the backend of one run from the shared one; none if the run has no part in it.
-type ForRun = Arc<dyn Fn(&(dyn Any + Send + Sync), &Scope, Mode) -> Option<Shared> + Send + Sync>;
+type ForRun = Arc<dyn Fn(&(dyn Any + Send + Sync), &Facts, &Scope, Mode) -> Option<Shared> + Send + Sync>;
 type Shared = Arc<dyn Any + Send + Sync>;
 
 /// A failure that an action's offline test asks for. It can only make a call fail, never let one through.
@@ -78,12 +78,30 @@ impl Estate {
     /// rehearsal; or none, if the run has no part in it. An undo uses `backend` itself.
     #[must_use]
     pub fn with_per_run<B: Send + Sync + 'static>(
-        mut self,
+        self,
         backend: B,
         for_run: fn(&B, &Scope, Mode) -> Option<B>,
     ) -> Self {
-        let erased = move |any: &(dyn Any + Send + Sync), scope: &Scope, mode: Mode| {
-            let own = for_run(any.downcast_ref::<B>()?, scope, mode)?;
+        self.deriving(backend, move |own: &B, _, scope, mode| for_run(own, scope, mode))
+    }
+
+    /// The same for a backend whose changes name the run that made them.
+    #[must_use]
+    pub fn with_per_named_run<B: Send + Sync + 'static>(
+        self,
+        backend: B,
+        for_run: fn(&B, &Facts, Mode) -> Option<B>,
+    ) -> Self {
+        self.deriving(backend, move |own: &B, facts, _, mode| for_run(own, facts, mode))
+    }
+
+    fn deriving<B: Send + Sync + 'static>(
+        mut self,
+        backend: B,
+        for_run: impl Fn(&B, &Facts, &Scope, Mode) -> Option<B> + Send + Sync + 'static,
+    ) -> Self {
+        let erased = move |any: &(dyn Any + Send + Sync), facts: &Facts, scope: &Scope, mode: Mode| {
+            let own = for_run(any.downcast_ref::<B>()?, facts, scope, mode)?;
             Some(Arc::new(own) as Shared)
         };
         self.per_run.insert(TypeId::of::<B>(), Arc::new(erased));
@@ -118,9 +136,9 @@ impl Estate {
     }
 
     /// The backends of one run.
-    pub(crate) fn for_run(mut self, scope: &Scope, mode: Mode) -> Self {
+    pub(crate) fn for_run(mut self, facts: &Facts, scope: &Scope, mode: Mode) -> Self {
         for (id, make) in std::mem::take(&mut self.per_run) {
-            let made = self.backends.remove(&id).and_then(|shared| make(&*shared, scope, mode));
+            let made = self.backends.remove(&id).and_then(|shared| make(&*shared, facts, scope, mode));
             if let Some(own) = made {
                 self.backends.insert(id, own);
             }

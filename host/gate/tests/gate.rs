@@ -823,11 +823,11 @@ fn a_failure_says_what_may_be_done_about_it() {
 /// OCSF's class 7001 gives each its number and name.
 #[test]
 fn a_countermeasure_has_its_number_and_name() {
-    let all =
-        [Countermeasure::Isolate, Countermeasure::Evict, Countermeasure::Restore, Countermeasure::Harden];
+    use Countermeasure::{Detect, Evict, Harden, Isolate, Restore};
+    let all = [Isolate, Evict, Restore, Harden, Detect];
     assert_eq!(
         all.map(|one| (one.id(), one.name())),
-        [(1, "Isolate"), (2, "Evict"), (3, "Restore"), (4, "Harden")]
+        [(1, "Isolate"), (2, "Evict"), (3, "Restore"), (4, "Harden"), (5, "Detect")]
     );
 }
 

@@ -223,8 +223,8 @@ fn a_limit_that_is_beyond_what_somebody_allows() {
 #[test]
 fn what_becomes_of_a_run_s_changes_is_told_in_order() {
     let fate = |text: &str| {
-        let fate = Scope::parse(text, "").unwrap().fate();
-        fate.into_iter().map(|(when, what)| format!("{when}: {what}")).collect::<Vec<_>>()
+        let terms = Scope::parse(text, "").unwrap().terms();
+        terms.into_iter().map(|(when, what)| format!("{when}: {what}")).collect::<Vec<_>>()
     };
     assert_eq!(fate(""), ["if it fails: its changes are undone at once"]);
     assert_eq!(

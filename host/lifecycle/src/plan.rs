@@ -104,7 +104,7 @@ fn planning_scope(action: &Admitted) -> Scope {
         .collect();
     let limits = Limits { changes: MOST_CHANGES, ..Limits::default() };
     let on_failure = remit_gate::OnFailure::Revert;
-    Scope { on_failure, restore_after: None, page_after: None, allow, limits }
+    Scope { on_failure, restore_after: None, page_after: None, require: Vec::new(), allow, limits }
 }
 
 /// Makes every check of an action and its input that comes before a start. `plan` is the plan that binds the run; none if

@@ -331,7 +331,7 @@ fn print_powers(view: &RequestView) {
         print::table(2, &rows);
     }
     say!("  {:<10} {}", "limits", print::word(&view.powers.limits_in_words()));
-    for (when, what) in view.request.scope.fate() {
+    for (when, what) in view.request.scope.terms() {
         say!("  {when:<10} {what}");
     }
 }

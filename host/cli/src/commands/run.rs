@@ -2,7 +2,6 @@
 
 use clap::Args;
 use remit_client::WantedStart;
-use remit_gate::{Plan, Scope};
 use remit_journal::{RequestId, RunId, RunState};
 use remit_lifecycle::{
     Class, Error, Home, Host, Input, Prepared, Request, RequestState, RequestView, RequestedAuthority,
@@ -178,7 +177,7 @@ impl Run {
                 let is_it = match &request.document.asks {
                     RequestedAuthority::Run { action: asked, input: with, plan: Some(plan) } => {
                         (asked.digest, Some(with)) == (action, given.as_ref())
-                            && request.document.scope == within(&view.request.scope, plan)
+                            && request.document.scope == view.request.scope.least_for(plan)
                             && Some(&request.document.reason) == self.reason.as_ref()
                             && !request.document.break_glass
                     }
@@ -268,12 +267,6 @@ impl Run {
         ));
         Ok(3)
     }
-}
-
-/// The scope of a request for what a standing scope does not cover: its changes stand no longer than under that.
-fn within(standing: &Scope, plan: &Plan) -> Scope {
-    let Scope { restore_after, page_after, .. } = *standing;
-    Scope { restore_after, page_after, ..plan.least_scope() }
 }
 
 /// Says what a person has to do about a run in this state, and returns the exit code; none if nobody has to.

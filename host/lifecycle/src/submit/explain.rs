@@ -52,7 +52,7 @@ pub fn differences(reader: &Reader, state: &RequestState) -> Result<Vec<String>,
             powers.all.iter().map(words).collect()
         };
         let all = |request: &Request| {
-            let fate = request.scope.fate().into_iter().map(|(when, what)| format!("{when}, {what}"));
+            let fate = request.scope.terms().into_iter().map(|(when, what)| format!("{when}, {what}"));
             let through = request.connectors.iter().map(|of| format!("through {}", connectors::words(of)));
             [words(&request.powers()), through.collect(), fate.collect()].concat()
         };

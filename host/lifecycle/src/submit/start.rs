@@ -241,9 +241,7 @@ async fn start_standing(
                 triggers: Vec::new(),
                 break_glass: false,
             };
-            // What may stand only for a while stands no longer because it is asked for on its own.
-            let Scope { restore_after, page_after, .. } = state.request.scope;
-            let scope = Scope { restore_after, page_after, ..plan.least_scope() };
+            let scope = state.request.scope.least_for(&plan);
             let asks = RequestedAuthority::Run { action, input: input.value()?, plan: Some(plan) };
             blocking(|| components::keep(host, candidate))?;
             let request = prepare_for_longest(host, &rules, &trigger.by, &asks, &scope, &options)?;

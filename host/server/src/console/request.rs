@@ -174,11 +174,11 @@ fn powers(view: &RequestView) -> Markup {
             ]
         })
         .collect();
-    let fate = view.request.scope.fate();
+    let terms = view.request.scope.terms();
     let limits = [("limits", html! { (view.powers.limits_in_words()) })];
     html! {
         @if rows.is_empty() { p { "None." } } @else { (table("Powers", &["Power", "On", "By", "Use"], &rows)) }
-        (facts(limits.into_iter().chain(fate.iter().map(|(when, what)| (&**when, html! { (what) })))))
+        (facts(limits.into_iter().chain(terms.iter().map(|(when, what)| (&**when, html! { (what) })))))
     }
 }
 
