@@ -502,7 +502,7 @@ fn every_language_spells_the_codes_alike() {
 /// The manual shows each operation as plans and fixtures write it: exactly these, and with the arguments they have.
 #[test]
 fn the_manual_shows_every_operation_with_its_arguments() {
-    use remit_capability::{BUILT_IN, databases, files, secrets};
+    use remit_capability::{BUILT_IN, databases, evidence, files, network, secrets};
     use serde_json::{Value, json};
 
     fn arguments<O: remit_gate::Operation + serde::de::DeserializeOwned>(written: &Value) -> Value {
@@ -531,6 +531,11 @@ fn the_manual_shows_every_operation_with_its_arguments() {
             "remit:databases/sessions.sessions" => arguments::<databases::Sessions>(&written),
             "remit:databases/end-sessions.end-sessions" => arguments::<databases::EndSessions>(&written),
             "remit:databases/check-login.check-login" => arguments::<databases::CheckLogin>(&written),
+            "remit:evidence/capture.capture" => arguments::<evidence::Capture>(&written),
+            "remit:evidence/check.holds" => arguments::<evidence::Holds>(&written),
+            "remit:network/inspect.get" => arguments::<network::Get>(&written),
+            "remit:network/inspect.connections" => arguments::<network::Connections>(&written),
+            "remit:network/cut.cut" => arguments::<network::CutTraffic>(&written),
             "remit:files/read.look" => arguments::<files::Look>(&written),
             "remit:files/read.read" => arguments::<files::Read>(&written),
             "remit:files/read.list" => arguments::<files::List>(&written),

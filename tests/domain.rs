@@ -114,7 +114,7 @@ fn its_section_is_read_and_its_systems_are_checked() {
     world
         .remit(&["runs"])
         .exits(2)
-        .says("remit.toml has no key `lampz`; it has `secrets`, `files`, `databases`, `lamps`");
+        .says("remit.toml has no key `lampz`; it has `secrets`, `files`, `databases`, `evidence`, `network`, `lamps`");
 }
 
 #[test]

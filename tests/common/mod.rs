@@ -7,6 +7,7 @@ pub mod agent;
 pub mod bao;
 pub mod issuer;
 pub mod job;
+pub mod netns;
 pub mod openldap;
 pub mod postgres;
 pub mod proxy;

@@ -62,6 +62,8 @@ enum Task {
     Chromium,
     /// Install what judges whether everybody can use a page, and print the path of its script.
     Axe,
+    /// Install the program that filters packets, which the tests use, and print its path.
+    Nftables,
     /// Install the program that judges the server by its description, and print the path of `st`.
     Schemathesis,
     /// Hold `/mcp` and `remit mcp` to the protocol's own suite and client, which npm has.
@@ -158,6 +160,10 @@ fn perform(task: Task) -> Result<()> {
         }
         Task::Openldap => {
             println!("{}", servers::openldap()?.display());
+            Ok(())
+        }
+        Task::Nftables => {
+            println!("{}", servers::nftables()?.display());
             Ok(())
         }
         Task::Mcp => test::mcp(),

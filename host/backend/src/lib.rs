@@ -9,11 +9,13 @@
 pub mod accounts;
 pub mod databases;
 mod error;
+pub mod evidence;
 pub mod files;
 mod http;
 #[cfg(feature = "test-domain")]
 #[path = "../../../tests/domain/backend.rs"]
 pub mod lamps;
+pub mod network;
 mod routes;
 pub mod secrets;
 mod systems;
@@ -21,7 +23,9 @@ mod tls;
 
 pub use databases::{DatabaseConfig, Databases};
 pub use error::BackendError;
+pub use evidence::{Evidence, EvidenceConfig};
 pub use files::{Files, FilesConfig};
+pub use network::{NetworkConfig, Networks};
 pub use remit_trust::SecretText;
 pub use routes::{Routes, longest};
 pub use secrets::{

@@ -14,12 +14,14 @@ mod ctx;
 pub mod databases;
 pub mod domain;
 mod error;
+pub mod evidence;
 pub mod files;
 pub mod fixture;
 pub mod host;
 #[cfg(feature = "test-domain")]
 #[path = "../../../tests/domain/capability.rs"]
 pub mod lamps;
+pub mod network;
 mod registry;
 pub mod secrets;
 mod types;

@@ -35,6 +35,8 @@ domains! {
     secrets,
     files,
     databases,
+    evidence,
+    network,
     host,
     types,
     #[cfg(feature = "test-domain")]

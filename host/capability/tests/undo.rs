@@ -46,8 +46,9 @@ use remit_trust::Sealer;
 // ---------------------------------------------------------------------------------------------------
 // What the table has, and how a call of it is made.
 
-/// The kinds whose operations have properties of their own, in `database_undo.rs` and `file_undo.rs`.
-const ELSEWHERE: [&str; 2] = ["database-role", "file"];
+/// The kinds whose operations have properties of their own, in `database_undo.rs`, `file_undo.rs` and `network_undo.rs`;
+/// and evidence, which undo leaves: see `tests/evidence.rs`.
+const ELSEWHERE: [&str; 4] = ["database-role", "evidence", "file", "workload"];
 
 /// The operations in the table that change something, of one effect or of both.
 fn changing(effects: &[Effect]) -> Vec<&'static str> {

@@ -213,6 +213,51 @@ remit_error *remit_databases_check_login(const char *path, const char *database,
     return NULL;
 }
 
+static struct remit_evidence_archive evidence_archive_of(const wit_remit_evidence_capture_archive_t *of) {
+    struct remit_evidence_archive to = { 0 };
+    to.name = remit_copied(of->name);
+    to.sha256 = remit_copied(of->sha256);
+    to.size = of->size;
+    to.parts = of->parts;
+    {
+        const char * *items = remit_allocated(of->cut_off.len, sizeof *items);
+        for (size_t i = 0; i < of->cut_off.len; i++) items[i] = remit_copied(of->cut_off.ptr[i]);
+        to.cut_off = items;
+        to.cut_off_count = of->cut_off.len;
+    }
+    {
+        const char * *items = remit_allocated(of->missing.len, sizeof *items);
+        for (size_t i = 0; i < of->missing.len; i++) items[i] = remit_copied(of->missing.ptr[i]);
+        to.missing = items;
+        to.missing_count = of->missing.len;
+    }
+    return to;
+}
+
+remit_error *remit_evidence_capture(const char *path, struct remit_evidence_archive *answer) {
+    action_string_t path_ = remit_borrowed(path);
+    wit_remit_evidence_capture_archive_t answer_;
+    wit_remit_types_errors_failure_t failure_;
+    if (!wit_remit_evidence_capture_capture(&path_, &answer_, &failure_)) {
+        return remit_refused(&failure_, "capture %s", path);
+    }
+    *answer = evidence_archive_of(&answer_);
+    return NULL;
+}
+
+remit_error *remit_evidence_check(const char *path, const char *name, const char *sha256, bool *answer) {
+    action_string_t path_ = remit_borrowed(path);
+    action_string_t name_ = remit_borrowed(name);
+    action_string_t sha256_ = remit_borrowed(sha256);
+    bool answer_;
+    wit_remit_types_errors_failure_t failure_;
+    if (!wit_remit_evidence_check_holds(&path_, &name_, &sha256_, &answer_, &failure_)) {
+        return remit_refused(&failure_, "check %s", path);
+    }
+    *answer = answer_;
+    return NULL;
+}
+
 static struct remit_files_value files_value_of(const wit_remit_files_render_value_t *of) {
     struct remit_files_value to = { 0 };
     to.name = remit_copied(of->name);
@@ -237,6 +282,59 @@ remit_error *remit_files_render(const char *path, const char *template_, const s
     wit_remit_types_errors_failure_t failure_;
     if (!wit_remit_files_render_render(&path_, &template__, &values_, &failure_)) {
         return remit_refused(&failure_, "render %s", path);
+    }
+    return NULL;
+}
+
+static struct remit_network_workload network_workload_of(const wit_remit_network_inspect_workload_t *of) {
+    struct remit_network_workload to = { 0 };
+    to.path = remit_copied(of->path);
+    to.cut = of->cut;
+    to.by_run = of->by_run.is_some ? remit_copied(of->by_run.val) : NULL;
+    to.refused = of->refused;
+    return to;
+}
+
+static struct remit_network_connection network_connection_of(const wit_remit_network_inspect_connection_t *of) {
+    struct remit_network_connection to = { 0 };
+    to.local = remit_copied(of->local);
+    to.remote = remit_copied(of->remote);
+    to.state = remit_copied(of->state);
+    return to;
+}
+
+remit_error *remit_network_inspect_get(const char *path, struct remit_network_workload *answer) {
+    action_string_t path_ = remit_borrowed(path);
+    wit_remit_network_inspect_workload_t answer_;
+    wit_remit_types_errors_failure_t failure_;
+    if (!wit_remit_network_inspect_get(&path_, &answer_, &failure_)) {
+        return remit_refused(&failure_, "get %s", path);
+    }
+    *answer = network_workload_of(&answer_);
+    return NULL;
+}
+
+remit_error *remit_network_inspect_connections(const char *path, const struct remit_network_connection **answer, size_t *answer_count) {
+    action_string_t path_ = remit_borrowed(path);
+    wit_remit_network_inspect_list_connection_t answer_;
+    wit_remit_types_errors_failure_t failure_;
+    if (!wit_remit_network_inspect_connections(&path_, &answer_, &failure_)) {
+        return remit_refused(&failure_, "connections %s", path);
+    }
+    {
+        struct remit_network_connection *items = remit_allocated(answer_.len, sizeof *items);
+        for (size_t i = 0; i < answer_.len; i++) items[i] = network_connection_of(&answer_.ptr[i]);
+        *answer = items;
+        *answer_count = answer_.len;
+    }
+    return NULL;
+}
+
+remit_error *remit_network_cut(const char *path) {
+    action_string_t path_ = remit_borrowed(path);
+    wit_remit_types_errors_failure_t failure_;
+    if (!wit_remit_network_cut_cut(&path_, &failure_)) {
+        return remit_refused(&failure_, "cut %s", path);
     }
     return NULL;
 }

@@ -129,6 +129,42 @@ remit_error *remit_databases_end_sessions(const char *path, uint32_t *answer);
  * Effect: observe; it reads content. Errors: `not-found` (no such role or database), `invalid`, `denied`, `unavailable`. */
 remit_error *remit_databases_check_login(const char *path, const char *database, const char *secret, bool *answer);
 
+/* remit:evidence. Evidence of workloads, kept before they are contained: their processes with the digests of their programs, sockets, routes, rules
+ * and files, in one archive that is written once and that nobody can change. A path is that of the workload in `remit:network`:
+ * `main/netns/shop`. What is in the archive is never handed to an action, nor is it in the journal: digests and counts are. */
+
+/* An archive of evidence, without what is in it. */
+struct remit_evidence_archive {
+    /* Its name in the store. */
+    const char *name;
+    /* The SHA-256 of all of it: `sha256:` and 64 hexadecimal digits. */
+    const char *sha256;
+    /* Its size in bytes. */
+    uint64_t size;
+    /* How many parts it has. */
+    uint32_t parts;
+    /* The names of parts that are not whole, because a limit was reached. */
+    const char *const *cut_off;
+    size_t cut_off_count;
+    /* What could not be had at all, each with why. */
+    const char *const *missing;
+    size_t missing_count;
+};
+
+/* Keeps evidence of the workload at `path`, once in a run. It takes as long as the operator lets it, and says what it left out.
+ *
+ * Effect: change; undo leaves it where it is: the workload was only looked at, and evidence is kept whatever comes of the rest.
+ * Errors: `not-found` (no such workload), `conflict` (this run has kept evidence of it already, or the store has something else
+ * under that name), `invalid`, `denied`, `unavailable`. */
+remit_error *remit_evidence_capture(const char *path, struct remit_evidence_archive *answer);
+
+/* Whether the store that is for the workload at `path` has the archive `name`, with this digest, and still keeps anybody from
+ * changing it. All of it is read. The host looks by itself at the end of a run that kept evidence; this is for another run, because what
+ * a run is to keep has another name and digest than what its rehearsal would have kept.
+ *
+ * Effect: observe. Errors: `invalid`, `denied`, `unavailable`. */
+remit_error *remit_evidence_check(const char *path, const char *name, const char *sha256, bool *answer);
+
 /* remit:files. Files with values that the action does not see. Other files an action reads and writes through `wasi:filesystem`, as far as a scope
  * grants `remit:files/read` and `remit:files/write`. The first segment of a path is the name of a directory in `remit.toml`, what
  * follows lies below it: `etc/app/database.conf`. */
@@ -149,6 +185,53 @@ struct remit_files_value {
  * Effect: change; undone by putting the previous content back, or removing the new file.
  * Errors: `not-found` (the directory), `conflict`, `invalid`, `denied`, `unavailable`. */
 remit_error *remit_files_render(const char *path, const char *template_, const struct remit_files_value *values, size_t values_count);
+
+/* remit:network. The traffic of workloads: what runs on this machine under one user, in one control group, in one network namespace, or talks with
+ * one address. The first segment of a path is the name of a place in `remit.toml`, the second one says what the third one is:
+ * `main/uid/1000`, `main/cgroup/system.slice/shop.service`, `main/netns/shop`, `main/pid/4711` (the network namespace that this
+ * process is in), `main/address/203.0.113.9`. The colons of an IPv6 address are written as `-`. */
+
+/* A workload. */
+struct remit_network_workload {
+    /* The path that names it in this package's other functions. */
+    const char *path;
+    /* Whether its traffic is cut. */
+    bool cut;
+    /* The run that cut it; none if it is not cut, or if what is there was not made by a run. */
+    const char *by_run;
+    /* How many packets were refused since. */
+    uint64_t refused;
+};
+
+/* One TCP connection, as the kernel has it. */
+struct remit_network_connection {
+    /* Its own end: `10.0.0.2:41000`, `[2001:db8::2]:41000`. */
+    const char *local;
+    /* The other end. */
+    const char *remote;
+    /* Its state: `established`, `syn-sent`, `close-wait` and so on. */
+    const char *state;
+};
+
+/* The workload at `path`.
+ *
+ * Effect: observe. Errors: `not-found`, `invalid`, `denied`, `unavailable`. */
+remit_error *remit_network_inspect_get(const char *path, struct remit_network_workload *answer);
+
+/* The TCP connections that a workload has with others, in the order of their addresses; at most 1,000. Without those that only
+ * listen, those that are over (`time-wait`), and those that stay inside its own machine. Only of a network namespace, of a user or
+ * of an address.
+ *
+ * Effect: observe. Errors: `not-found`, `invalid` (a control group's cannot be told), `denied`, `unavailable`. */
+remit_error *remit_network_inspect_connections(const char *path, const struct remit_network_connection **answer, size_t *answer_count);
+
+/* Cuts the traffic of the workload at `path`, connections that it has included, but for what the operator listed as `allow` in
+ * `remit.toml`. A TCP connection of its own is reset when it next sends something; all else is dropped, in both directions.
+ *
+ * Effect: change; undone by taking exactly these rules away. Connections that were reset meanwhile do not come back.
+ * Errors: `not-found` (there is no such workload), `conflict` (it is cut already), `invalid`, `denied` (the host would cut itself
+ * off, or may not), `unavailable`. */
+remit_error *remit_network_cut(const char *path);
 
 /* remit:secrets. Secrets in a store. A path has the form `app/db/password`, without a slash at its begin or end. */
 

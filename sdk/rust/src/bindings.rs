@@ -2525,6 +2525,492 @@ pub mod remit {
             }
         }
     }
+    pub mod evidence {
+        /// To keep evidence.
+        #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
+        pub mod capture {
+            #[used]
+            #[doc(hidden)]
+            static __FORCE_SECTION_REF: fn() = super::super::super::__link_custom_section_describing_imports;
+            use super::super::super::_rt;
+            pub type Failure = super::super::super::remit::types::errors::Failure;
+            /// An archive of evidence, without what is in it.
+            #[derive(Clone)]
+            pub struct Archive {
+                /// Its name in the store.
+                pub name: _rt::String,
+                /// The SHA-256 of all of it: `sha256:` and 64 hexadecimal digits.
+                pub sha256: _rt::String,
+                /// Its size in bytes.
+                pub size: u64,
+                /// How many parts it has.
+                pub parts: u32,
+                /// The names of parts that are not whole, because a limit was reached.
+                pub cut_off: _rt::Vec<_rt::String>,
+                /// What could not be had at all, each with why.
+                pub missing: _rt::Vec<_rt::String>,
+            }
+            impl ::core::fmt::Debug for Archive {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    f.debug_struct("Archive")
+                        .field("name", &self.name)
+                        .field("sha256", &self.sha256)
+                        .field("size", &self.size)
+                        .field("parts", &self.parts)
+                        .field("cut-off", &self.cut_off)
+                        .field("missing", &self.missing)
+                        .finish()
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// Keeps evidence of the workload at `path`, once in a run. It takes as long as the operator lets it, and says what it left out.
+            ///
+            /// Effect: change; undo leaves it where it is: the workload was only looked at, and evidence is kept whatever comes of the rest.
+            /// Errors: `not-found` (no such workload), `conflict` (this run has kept evidence of it already, or the store has something else
+            /// under that name), `invalid`, `denied`, `unavailable`.
+            #[allow(async_fn_in_trait)]
+            pub fn capture(path: &str) -> ::core::result::Result<Archive, Failure> {
+                unsafe {
+                    #[repr(align(8))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 24 + 8 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 24
+                            + 8 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let vec0 = path;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "remit:evidence/capture@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "capture"]
+                        fn wit_import2(_: *mut u8, _: usize, _: *mut u8);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import2(_: *mut u8, _: usize, _: *mut u8) {
+                        unreachable!()
+                    }
+                    wit_import2(ptr0.cast_mut(), len0, ptr1);
+                    let l3 = i32::from(*ptr1.add(0).cast::<u8>());
+                    let result41 = match l3 {
+                        0 => {
+                            let e = {
+                                let l4 = *ptr1.add(8).cast::<*mut u8>();
+                                let l5 = *ptr1
+                                    .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let len6 = l5;
+                                let bytes6 = _rt::Vec::from_raw_parts(
+                                    l4.cast(),
+                                    len6,
+                                    len6,
+                                );
+                                let l7 = *ptr1
+                                    .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l8 = *ptr1
+                                    .add(8 + 3 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let len9 = l8;
+                                let bytes9 = _rt::Vec::from_raw_parts(
+                                    l7.cast(),
+                                    len9,
+                                    len9,
+                                );
+                                let l10 = *ptr1
+                                    .add(8 + 4 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<i64>();
+                                let l11 = *ptr1
+                                    .add(16 + 4 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<i32>();
+                                let l12 = *ptr1
+                                    .add(16 + 5 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l13 = *ptr1
+                                    .add(16 + 6 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let base17 = l12;
+                                let len17 = l13;
+                                let mut result17 = _rt::Vec::with_capacity(len17);
+                                for i in 0..len17 {
+                                    let base = base17
+                                        .add(i * (2 * ::core::mem::size_of::<*const u8>()));
+                                    let e17 = {
+                                        let l14 = *base.add(0).cast::<*mut u8>();
+                                        let l15 = *base
+                                            .add(::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        let len16 = l15;
+                                        let bytes16 = _rt::Vec::from_raw_parts(
+                                            l14.cast(),
+                                            len16,
+                                            len16,
+                                        );
+                                        _rt::string_lift(bytes16)
+                                    };
+                                    result17.push(e17);
+                                }
+                                _rt::cabi_dealloc(
+                                    base17,
+                                    len17 * (2 * ::core::mem::size_of::<*const u8>()),
+                                    ::core::mem::size_of::<*const u8>(),
+                                );
+                                let l18 = *ptr1
+                                    .add(16 + 7 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l19 = *ptr1
+                                    .add(16 + 8 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let base23 = l18;
+                                let len23 = l19;
+                                let mut result23 = _rt::Vec::with_capacity(len23);
+                                for i in 0..len23 {
+                                    let base = base23
+                                        .add(i * (2 * ::core::mem::size_of::<*const u8>()));
+                                    let e23 = {
+                                        let l20 = *base.add(0).cast::<*mut u8>();
+                                        let l21 = *base
+                                            .add(::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        let len22 = l21;
+                                        let bytes22 = _rt::Vec::from_raw_parts(
+                                            l20.cast(),
+                                            len22,
+                                            len22,
+                                        );
+                                        _rt::string_lift(bytes22)
+                                    };
+                                    result23.push(e23);
+                                }
+                                _rt::cabi_dealloc(
+                                    base23,
+                                    len23 * (2 * ::core::mem::size_of::<*const u8>()),
+                                    ::core::mem::size_of::<*const u8>(),
+                                );
+                                Archive {
+                                    name: _rt::string_lift(bytes6),
+                                    sha256: _rt::string_lift(bytes9),
+                                    size: l10 as u64,
+                                    parts: l11 as u32,
+                                    cut_off: result17,
+                                    missing: result23,
+                                }
+                            };
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l24 = i32::from(*ptr1.add(8).cast::<u8>());
+                                use super::super::super::remit::types::errors::Failure as V40;
+                                let v40 = match l24 {
+                                    0 => {
+                                        let e40 = {
+                                            let l25 = *ptr1
+                                                .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l26 = *ptr1
+                                                .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len27 = l26;
+                                            let bytes27 = _rt::Vec::from_raw_parts(
+                                                l25.cast(),
+                                                len27,
+                                                len27,
+                                            );
+                                            _rt::string_lift(bytes27)
+                                        };
+                                        V40::Denied(e40)
+                                    }
+                                    1 => {
+                                        let e40 = {
+                                            let l28 = *ptr1
+                                                .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l29 = *ptr1
+                                                .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len30 = l29;
+                                            let bytes30 = _rt::Vec::from_raw_parts(
+                                                l28.cast(),
+                                                len30,
+                                                len30,
+                                            );
+                                            _rt::string_lift(bytes30)
+                                        };
+                                        V40::NotFound(e40)
+                                    }
+                                    2 => {
+                                        let e40 = {
+                                            let l31 = *ptr1
+                                                .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l32 = *ptr1
+                                                .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len33 = l32;
+                                            let bytes33 = _rt::Vec::from_raw_parts(
+                                                l31.cast(),
+                                                len33,
+                                                len33,
+                                            );
+                                            _rt::string_lift(bytes33)
+                                        };
+                                        V40::Conflict(e40)
+                                    }
+                                    3 => {
+                                        let e40 = {
+                                            let l34 = *ptr1
+                                                .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l35 = *ptr1
+                                                .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len36 = l35;
+                                            let bytes36 = _rt::Vec::from_raw_parts(
+                                                l34.cast(),
+                                                len36,
+                                                len36,
+                                            );
+                                            _rt::string_lift(bytes36)
+                                        };
+                                        V40::Invalid(e40)
+                                    }
+                                    n => {
+                                        debug_assert_eq!(n, 4, "invalid enum discriminant");
+                                        let e40 = {
+                                            let l37 = *ptr1
+                                                .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l38 = *ptr1
+                                                .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len39 = l38;
+                                            let bytes39 = _rt::Vec::from_raw_parts(
+                                                l37.cast(),
+                                                len39,
+                                                len39,
+                                            );
+                                            _rt::string_lift(bytes39)
+                                        };
+                                        V40::Unavailable(e40)
+                                    }
+                                };
+                                v40
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result41
+                }
+            }
+        }
+        /// To find out whether evidence is still there.
+        #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
+        pub mod check {
+            #[used]
+            #[doc(hidden)]
+            static __FORCE_SECTION_REF: fn() = super::super::super::__link_custom_section_describing_imports;
+            use super::super::super::_rt;
+            pub type Failure = super::super::super::remit::types::errors::Failure;
+            #[allow(unused_unsafe, clippy::all)]
+            /// Whether the store that is for the workload at `path` has the archive `name`, with this digest, and still keeps anybody from
+            /// changing it. All of it is read. The host looks by itself at the end of a run that kept evidence; this is for another run, because what
+            /// a run is to keep has another name and digest than what its rehearsal would have kept.
+            ///
+            /// Effect: observe. Errors: `invalid`, `denied`, `unavailable`.
+            #[allow(async_fn_in_trait)]
+            pub fn holds(
+                path: &str,
+                name: &str,
+                sha256: &str,
+            ) -> ::core::result::Result<bool, Failure> {
+                unsafe {
+                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 4 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 4
+                            * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let vec0 = path;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    let vec1 = name;
+                    let ptr1 = vec1.as_ptr().cast::<u8>();
+                    let len1 = vec1.len();
+                    let vec2 = sha256;
+                    let ptr2 = vec2.as_ptr().cast::<u8>();
+                    let len2 = vec2.len();
+                    let ptr3 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "remit:evidence/check@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "holds"]
+                        fn wit_import4(
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                        );
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import4(
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                    ) {
+                        unreachable!()
+                    }
+                    wit_import4(
+                        ptr0.cast_mut(),
+                        len0,
+                        ptr1.cast_mut(),
+                        len1,
+                        ptr2.cast_mut(),
+                        len2,
+                        ptr3,
+                    );
+                    let l5 = i32::from(*ptr3.add(0).cast::<u8>());
+                    let result24 = match l5 {
+                        0 => {
+                            let e = {
+                                let l6 = i32::from(
+                                    *ptr3.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
+                                );
+                                _rt::bool_lift(l6 as u8)
+                            };
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l7 = i32::from(
+                                    *ptr3.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
+                                );
+                                use super::super::super::remit::types::errors::Failure as V23;
+                                let v23 = match l7 {
+                                    0 => {
+                                        let e23 = {
+                                            let l8 = *ptr3
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l9 = *ptr3
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len10 = l9;
+                                            let bytes10 = _rt::Vec::from_raw_parts(
+                                                l8.cast(),
+                                                len10,
+                                                len10,
+                                            );
+                                            _rt::string_lift(bytes10)
+                                        };
+                                        V23::Denied(e23)
+                                    }
+                                    1 => {
+                                        let e23 = {
+                                            let l11 = *ptr3
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l12 = *ptr3
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len13 = l12;
+                                            let bytes13 = _rt::Vec::from_raw_parts(
+                                                l11.cast(),
+                                                len13,
+                                                len13,
+                                            );
+                                            _rt::string_lift(bytes13)
+                                        };
+                                        V23::NotFound(e23)
+                                    }
+                                    2 => {
+                                        let e23 = {
+                                            let l14 = *ptr3
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l15 = *ptr3
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len16 = l15;
+                                            let bytes16 = _rt::Vec::from_raw_parts(
+                                                l14.cast(),
+                                                len16,
+                                                len16,
+                                            );
+                                            _rt::string_lift(bytes16)
+                                        };
+                                        V23::Conflict(e23)
+                                    }
+                                    3 => {
+                                        let e23 = {
+                                            let l17 = *ptr3
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l18 = *ptr3
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len19 = l18;
+                                            let bytes19 = _rt::Vec::from_raw_parts(
+                                                l17.cast(),
+                                                len19,
+                                                len19,
+                                            );
+                                            _rt::string_lift(bytes19)
+                                        };
+                                        V23::Invalid(e23)
+                                    }
+                                    n => {
+                                        debug_assert_eq!(n, 4, "invalid enum discriminant");
+                                        let e23 = {
+                                            let l20 = *ptr3
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l21 = *ptr3
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len22 = l21;
+                                            let bytes22 = _rt::Vec::from_raw_parts(
+                                                l20.cast(),
+                                                len22,
+                                                len22,
+                                            );
+                                            _rt::string_lift(bytes22)
+                                        };
+                                        V23::Unavailable(e23)
+                                    }
+                                };
+                                v23
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result24
+                }
+            }
+        }
+    }
     pub mod files {
         /// To write a file with values that the action does not see.
         #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
@@ -2917,6 +3403,631 @@ pub mod remit {
                         reason: _rt::string_lift(bytes8),
                     };
                     result9
+                }
+            }
+        }
+    }
+    pub mod network {
+        /// To cut the traffic of a workload.
+        #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
+        pub mod cut {
+            #[used]
+            #[doc(hidden)]
+            static __FORCE_SECTION_REF: fn() = super::super::super::__link_custom_section_describing_imports;
+            use super::super::super::_rt;
+            pub type Failure = super::super::super::remit::types::errors::Failure;
+            #[allow(unused_unsafe, clippy::all)]
+            /// Cuts the traffic of the workload at `path`, connections that it has included, but for what the operator listed as `allow` in
+            /// `remit.toml`. A TCP connection of its own is reset when it next sends something; all else is dropped, in both directions.
+            ///
+            /// Effect: change; undone by taking exactly these rules away. Connections that were reset meanwhile do not come back.
+            /// Errors: `not-found` (there is no such workload), `conflict` (it is cut already), `invalid`, `denied` (the host would cut itself
+            /// off, or may not), `unavailable`.
+            #[allow(async_fn_in_trait)]
+            pub fn cut(path: &str) -> ::core::result::Result<(), Failure> {
+                unsafe {
+                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 4 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 4
+                            * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let vec0 = path;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "remit:network/cut@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "cut"]
+                        fn wit_import2(_: *mut u8, _: usize, _: *mut u8);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import2(_: *mut u8, _: usize, _: *mut u8) {
+                        unreachable!()
+                    }
+                    wit_import2(ptr0.cast_mut(), len0, ptr1);
+                    let l3 = i32::from(*ptr1.add(0).cast::<u8>());
+                    let result21 = match l3 {
+                        0 => {
+                            let e = ();
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l4 = i32::from(
+                                    *ptr1.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
+                                );
+                                use super::super::super::remit::types::errors::Failure as V20;
+                                let v20 = match l4 {
+                                    0 => {
+                                        let e20 = {
+                                            let l5 = *ptr1
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l6 = *ptr1
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len7 = l6;
+                                            let bytes7 = _rt::Vec::from_raw_parts(
+                                                l5.cast(),
+                                                len7,
+                                                len7,
+                                            );
+                                            _rt::string_lift(bytes7)
+                                        };
+                                        V20::Denied(e20)
+                                    }
+                                    1 => {
+                                        let e20 = {
+                                            let l8 = *ptr1
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l9 = *ptr1
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len10 = l9;
+                                            let bytes10 = _rt::Vec::from_raw_parts(
+                                                l8.cast(),
+                                                len10,
+                                                len10,
+                                            );
+                                            _rt::string_lift(bytes10)
+                                        };
+                                        V20::NotFound(e20)
+                                    }
+                                    2 => {
+                                        let e20 = {
+                                            let l11 = *ptr1
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l12 = *ptr1
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len13 = l12;
+                                            let bytes13 = _rt::Vec::from_raw_parts(
+                                                l11.cast(),
+                                                len13,
+                                                len13,
+                                            );
+                                            _rt::string_lift(bytes13)
+                                        };
+                                        V20::Conflict(e20)
+                                    }
+                                    3 => {
+                                        let e20 = {
+                                            let l14 = *ptr1
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l15 = *ptr1
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len16 = l15;
+                                            let bytes16 = _rt::Vec::from_raw_parts(
+                                                l14.cast(),
+                                                len16,
+                                                len16,
+                                            );
+                                            _rt::string_lift(bytes16)
+                                        };
+                                        V20::Invalid(e20)
+                                    }
+                                    n => {
+                                        debug_assert_eq!(n, 4, "invalid enum discriminant");
+                                        let e20 = {
+                                            let l17 = *ptr1
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l18 = *ptr1
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len19 = l18;
+                                            let bytes19 = _rt::Vec::from_raw_parts(
+                                                l17.cast(),
+                                                len19,
+                                                len19,
+                                            );
+                                            _rt::string_lift(bytes19)
+                                        };
+                                        V20::Unavailable(e20)
+                                    }
+                                };
+                                v20
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result21
+                }
+            }
+        }
+        /// To look at a workload's traffic: whether it is cut, and whom it is connected with.
+        #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
+        pub mod inspect {
+            #[used]
+            #[doc(hidden)]
+            static __FORCE_SECTION_REF: fn() = super::super::super::__link_custom_section_describing_imports;
+            use super::super::super::_rt;
+            pub type Failure = super::super::super::remit::types::errors::Failure;
+            /// A workload.
+            #[derive(Clone)]
+            pub struct Workload {
+                /// The path that names it in this package's other functions.
+                pub path: _rt::String,
+                /// Whether its traffic is cut.
+                pub cut: bool,
+                /// The run that cut it; none if it is not cut, or if what is there was not made by a run.
+                pub by_run: ::core::option::Option<_rt::String>,
+                /// How many packets were refused since.
+                pub refused: u64,
+            }
+            impl ::core::fmt::Debug for Workload {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    f.debug_struct("Workload")
+                        .field("path", &self.path)
+                        .field("cut", &self.cut)
+                        .field("by-run", &self.by_run)
+                        .field("refused", &self.refused)
+                        .finish()
+                }
+            }
+            /// One TCP connection, as the kernel has it.
+            #[derive(Clone)]
+            pub struct Connection {
+                /// Its own end: `10.0.0.2:41000`, `[2001:db8::2]:41000`.
+                pub local: _rt::String,
+                /// The other end.
+                pub remote: _rt::String,
+                /// Its state: `established`, `syn-sent`, `close-wait` and so on.
+                pub state: _rt::String,
+            }
+            impl ::core::fmt::Debug for Connection {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    f.debug_struct("Connection")
+                        .field("local", &self.local)
+                        .field("remote", &self.remote)
+                        .field("state", &self.state)
+                        .finish()
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// The workload at `path`.
+            ///
+            /// Effect: observe. Errors: `not-found`, `invalid`, `denied`, `unavailable`.
+            #[allow(async_fn_in_trait)]
+            pub fn get(path: &str) -> ::core::result::Result<Workload, Failure> {
+                unsafe {
+                    #[repr(align(8))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 16 + 6 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 16
+                            + 6 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let vec0 = path;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "remit:network/inspect@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "get"]
+                        fn wit_import2(_: *mut u8, _: usize, _: *mut u8);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import2(_: *mut u8, _: usize, _: *mut u8) {
+                        unreachable!()
+                    }
+                    wit_import2(ptr0.cast_mut(), len0, ptr1);
+                    let l3 = i32::from(*ptr1.add(0).cast::<u8>());
+                    let result30 = match l3 {
+                        0 => {
+                            let e = {
+                                let l4 = *ptr1.add(8).cast::<*mut u8>();
+                                let l5 = *ptr1
+                                    .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let len6 = l5;
+                                let bytes6 = _rt::Vec::from_raw_parts(
+                                    l4.cast(),
+                                    len6,
+                                    len6,
+                                );
+                                let l7 = i32::from(
+                                    *ptr1
+                                        .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<u8>(),
+                                );
+                                let l8 = i32::from(
+                                    *ptr1
+                                        .add(8 + 3 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<u8>(),
+                                );
+                                let l12 = *ptr1
+                                    .add(8 + 6 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<i64>();
+                                Workload {
+                                    path: _rt::string_lift(bytes6),
+                                    cut: _rt::bool_lift(l7 as u8),
+                                    by_run: match l8 {
+                                        0 => None,
+                                        1 => {
+                                            let e = {
+                                                let l9 = *ptr1
+                                                    .add(8 + 4 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>();
+                                                let l10 = *ptr1
+                                                    .add(8 + 5 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                let len11 = l10;
+                                                let bytes11 = _rt::Vec::from_raw_parts(
+                                                    l9.cast(),
+                                                    len11,
+                                                    len11,
+                                                );
+                                                _rt::string_lift(bytes11)
+                                            };
+                                            Some(e)
+                                        }
+                                        _ => _rt::invalid_enum_discriminant(),
+                                    },
+                                    refused: l12 as u64,
+                                }
+                            };
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l13 = i32::from(*ptr1.add(8).cast::<u8>());
+                                use super::super::super::remit::types::errors::Failure as V29;
+                                let v29 = match l13 {
+                                    0 => {
+                                        let e29 = {
+                                            let l14 = *ptr1
+                                                .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l15 = *ptr1
+                                                .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len16 = l15;
+                                            let bytes16 = _rt::Vec::from_raw_parts(
+                                                l14.cast(),
+                                                len16,
+                                                len16,
+                                            );
+                                            _rt::string_lift(bytes16)
+                                        };
+                                        V29::Denied(e29)
+                                    }
+                                    1 => {
+                                        let e29 = {
+                                            let l17 = *ptr1
+                                                .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l18 = *ptr1
+                                                .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len19 = l18;
+                                            let bytes19 = _rt::Vec::from_raw_parts(
+                                                l17.cast(),
+                                                len19,
+                                                len19,
+                                            );
+                                            _rt::string_lift(bytes19)
+                                        };
+                                        V29::NotFound(e29)
+                                    }
+                                    2 => {
+                                        let e29 = {
+                                            let l20 = *ptr1
+                                                .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l21 = *ptr1
+                                                .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len22 = l21;
+                                            let bytes22 = _rt::Vec::from_raw_parts(
+                                                l20.cast(),
+                                                len22,
+                                                len22,
+                                            );
+                                            _rt::string_lift(bytes22)
+                                        };
+                                        V29::Conflict(e29)
+                                    }
+                                    3 => {
+                                        let e29 = {
+                                            let l23 = *ptr1
+                                                .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l24 = *ptr1
+                                                .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len25 = l24;
+                                            let bytes25 = _rt::Vec::from_raw_parts(
+                                                l23.cast(),
+                                                len25,
+                                                len25,
+                                            );
+                                            _rt::string_lift(bytes25)
+                                        };
+                                        V29::Invalid(e29)
+                                    }
+                                    n => {
+                                        debug_assert_eq!(n, 4, "invalid enum discriminant");
+                                        let e29 = {
+                                            let l26 = *ptr1
+                                                .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l27 = *ptr1
+                                                .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len28 = l27;
+                                            let bytes28 = _rt::Vec::from_raw_parts(
+                                                l26.cast(),
+                                                len28,
+                                                len28,
+                                            );
+                                            _rt::string_lift(bytes28)
+                                        };
+                                        V29::Unavailable(e29)
+                                    }
+                                };
+                                v29
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result30
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// The TCP connections that a workload has with others, in the order of their addresses; at most 1,000. Without those that only
+            /// listen, those that are over (`time-wait`), and those that stay inside its own machine. Only of a network namespace, of a user or
+            /// of an address.
+            ///
+            /// Effect: observe. Errors: `not-found`, `invalid` (a control group's cannot be told), `denied`, `unavailable`.
+            #[allow(async_fn_in_trait)]
+            pub fn connections(
+                path: &str,
+            ) -> ::core::result::Result<_rt::Vec<Connection>, Failure> {
+                unsafe {
+                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 4 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 4
+                            * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let vec0 = path;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "remit:network/inspect@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "connections"]
+                        fn wit_import2(_: *mut u8, _: usize, _: *mut u8);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import2(_: *mut u8, _: usize, _: *mut u8) {
+                        unreachable!()
+                    }
+                    wit_import2(ptr0.cast_mut(), len0, ptr1);
+                    let l3 = i32::from(*ptr1.add(0).cast::<u8>());
+                    let result33 = match l3 {
+                        0 => {
+                            let e = {
+                                let l4 = *ptr1
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l5 = *ptr1
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let base15 = l4;
+                                let len15 = l5;
+                                let mut result15 = _rt::Vec::with_capacity(len15);
+                                for i in 0..len15 {
+                                    let base = base15
+                                        .add(i * (6 * ::core::mem::size_of::<*const u8>()));
+                                    let e15 = {
+                                        let l6 = *base.add(0).cast::<*mut u8>();
+                                        let l7 = *base
+                                            .add(::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        let len8 = l7;
+                                        let bytes8 = _rt::Vec::from_raw_parts(
+                                            l6.cast(),
+                                            len8,
+                                            len8,
+                                        );
+                                        let l9 = *base
+                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l10 = *base
+                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        let len11 = l10;
+                                        let bytes11 = _rt::Vec::from_raw_parts(
+                                            l9.cast(),
+                                            len11,
+                                            len11,
+                                        );
+                                        let l12 = *base
+                                            .add(4 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l13 = *base
+                                            .add(5 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        let len14 = l13;
+                                        let bytes14 = _rt::Vec::from_raw_parts(
+                                            l12.cast(),
+                                            len14,
+                                            len14,
+                                        );
+                                        Connection {
+                                            local: _rt::string_lift(bytes8),
+                                            remote: _rt::string_lift(bytes11),
+                                            state: _rt::string_lift(bytes14),
+                                        }
+                                    };
+                                    result15.push(e15);
+                                }
+                                _rt::cabi_dealloc(
+                                    base15,
+                                    len15 * (6 * ::core::mem::size_of::<*const u8>()),
+                                    ::core::mem::size_of::<*const u8>(),
+                                );
+                                result15
+                            };
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l16 = i32::from(
+                                    *ptr1.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
+                                );
+                                use super::super::super::remit::types::errors::Failure as V32;
+                                let v32 = match l16 {
+                                    0 => {
+                                        let e32 = {
+                                            let l17 = *ptr1
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l18 = *ptr1
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len19 = l18;
+                                            let bytes19 = _rt::Vec::from_raw_parts(
+                                                l17.cast(),
+                                                len19,
+                                                len19,
+                                            );
+                                            _rt::string_lift(bytes19)
+                                        };
+                                        V32::Denied(e32)
+                                    }
+                                    1 => {
+                                        let e32 = {
+                                            let l20 = *ptr1
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l21 = *ptr1
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len22 = l21;
+                                            let bytes22 = _rt::Vec::from_raw_parts(
+                                                l20.cast(),
+                                                len22,
+                                                len22,
+                                            );
+                                            _rt::string_lift(bytes22)
+                                        };
+                                        V32::NotFound(e32)
+                                    }
+                                    2 => {
+                                        let e32 = {
+                                            let l23 = *ptr1
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l24 = *ptr1
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len25 = l24;
+                                            let bytes25 = _rt::Vec::from_raw_parts(
+                                                l23.cast(),
+                                                len25,
+                                                len25,
+                                            );
+                                            _rt::string_lift(bytes25)
+                                        };
+                                        V32::Conflict(e32)
+                                    }
+                                    3 => {
+                                        let e32 = {
+                                            let l26 = *ptr1
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l27 = *ptr1
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len28 = l27;
+                                            let bytes28 = _rt::Vec::from_raw_parts(
+                                                l26.cast(),
+                                                len28,
+                                                len28,
+                                            );
+                                            _rt::string_lift(bytes28)
+                                        };
+                                        V32::Invalid(e32)
+                                    }
+                                    n => {
+                                        debug_assert_eq!(n, 4, "invalid enum discriminant");
+                                        let e32 = {
+                                            let l29 = *ptr1
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l30 = *ptr1
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len31 = l30;
+                                            let bytes31 = _rt::Vec::from_raw_parts(
+                                                l29.cast(),
+                                                len31,
+                                                len31,
+                                            );
+                                            _rt::string_lift(bytes31)
+                                        };
+                                        V32::Unavailable(e32)
+                                    }
+                                };
+                                v32
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result33
                 }
             }
         }
@@ -7594,12 +8705,12 @@ macro_rules! __export_action_impl {
         (link_section =
         "component-type:wit-bindgen:0.61.1:remit:sdk@0.1.0:action:imports and exports")]
         #[doc(hidden)] #[allow(clippy::octal_escapes)] pub static
-        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 4072] = *
+        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 4588] = *
         b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xeb\x1e\x01A\x02\x01\
-AD\x01B\x02\x01q\x05\x06denied\x01s\0\x09not-found\x01s\0\x08conflict\x01s\0\x07\
-invalid\x01s\0\x0bunavailable\x01s\0\x04\0\x07failure\x03\0\0\x03\0\x18remit:typ\
-es/errors@0.1.0\x05\0\x02\x03\0\0\x07failure\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xef\"\x01A\x02\x01AL\
+\x01B\x02\x01q\x05\x06denied\x01s\0\x09not-found\x01s\0\x08conflict\x01s\0\x07in\
+valid\x01s\0\x0bunavailable\x01s\0\x04\0\x07failure\x03\0\0\x03\0\x18remit:types\
+/errors@0.1.0\x05\0\x02\x03\0\0\x07failure\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07\
 failure\x03\0\0\x01j\0\x01\x01\x01@\x01\x04paths\0\x02\x04\0\x07disable\x01\x03\x03\
 \0\x1cremit:accounts/disable@0.1.0\x05\x02\x01B\x06\x02\x03\x02\x01\x01\x04\0\x07\
 failure\x03\0\0\x01ky\x01j\x01\x02\x01\x01\x01@\x01\x04paths\0\x03\x04\0\x0cend-\
@@ -7627,72 +8738,84 @@ s/password@0.1.0\x05\x09\x01B\x0a\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x
 ks\x01kw\x01r\x04\x08database\x02\x06client\x02\x0bapplications\x05since\x03\x04\
 \0\x07session\x03\0\x04\x01p\x05\x01j\x01\x06\x01\x01\x01@\x01\x04paths\0\x07\x04\
 \0\x08sessions\x01\x08\x03\0\x1eremit:databases/sessions@0.1.0\x05\x0a\x01B\x08\x02\
-\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01r\x02\x04names\x06secrets\x04\0\x05\
-value\x03\0\x02\x01p\x03\x01j\0\x01\x01\x01@\x03\x04paths\x08templates\x06values\
-\x04\0\x05\x04\0\x06render\x01\x06\x03\0\x18remit:files/render@0.1.0\x05\x0b\x01\
-B\x04\x01m\x04\x05debug\x04info\x04warn\x05error\x04\0\x05level\x03\0\0\x01@\x02\
-\x05level\x01\x07messages\x01\0\x04\0\x05write\x01\x02\x03\0\x14remit:host/log@0\
-.1.0\x05\x0c\x01B\x04\x01r\x03\x02ids\x07startedw\x06reasons\x04\0\x09run-facts\x03\
-\0\0\x01@\0\0\x01\x04\0\x05facts\x01\x02\x03\0\x14remit:host/run@0.1.0\x05\x0d\x01\
-B\x05\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01j\x01\x7f\x01\x01\x01@\x04\
-\x04paths\x05fields\x07versionw\x06secrets\0\x02\x04\0\x07matches\x01\x03\x03\0\x1b\
-remit:secrets/compare@0.1.0\x05\x0e\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07failur\
-e\x03\0\0\x01j\0\x01\x01\x01@\x02\x04paths\x07versionw\0\x02\x04\0\x07destroy\x01\
-\x03\x03\0\x1bremit:secrets/destroy@0.1.0\x05\x0f\x01B\x05\x02\x03\x02\x01\x01\x04\
-\0\x07failure\x03\0\0\x01j\0\x01\x01\x01@\x02\x04paths\x07versionw\0\x02\x04\0\x07\
-disable\x01\x03\x03\0\x1bremit:secrets/disable@0.1.0\x05\x10\x01B\x07\x02\x03\x02\
-\x01\x01\x04\0\x07failure\x03\0\0\x01m\x04\x0calphanumeric\x09printable\x03hex\x09\
-base64url\x04\0\x08alphabet\x03\0\x02\x01j\x01s\x01\x01\x01@\x02\x06lengthy\x08a\
-lphabet\x03\0\x04\x04\0\x08generate\x01\x05\x03\0\x1cremit:secrets/generate@0.1.\
-0\x05\x11\x01B\x0c\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01m\x03\x07enab\
-led\x08disabled\x09destroyed\x04\0\x0dversion-state\x03\0\x02\x01r\x03\x06number\
-w\x07createdw\x05state\x03\x04\0\x07version\x03\0\x04\x01p\x05\x01r\x02\x07curre\
-ntw\x08versions\x06\x04\0\x0fsecret-metadata\x03\0\x07\x01j\x01\x08\x01\x01\x01@\
-\x01\x04paths\0\x09\x04\0\x08metadata\x01\x0a\x03\0\x1bremit:secrets/inspect@0.1\
-.0\x05\x12\x01B\x07\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01r\x02\x08pre\
-viousw\x07currentw\x04\0\x06stored\x03\0\x02\x01j\x01\x03\x01\x01\x01@\x03\x04pa\
-ths\x05fields\x06secrets\0\x04\x04\0\x03put\x01\x05\x03\0\x17remit:secrets/put@0\
-.1.0\x05\x13\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01j\x01s\x01\
-\x01\x01@\x03\x04paths\x05fields\x07versionw\0\x02\x04\0\x06reveal\x01\x03\x03\0\
-\x1aremit:secrets/reveal@0.1.0\x05\x14\x01B\x08\x02\x03\x02\x01\x01\x04\0\x07fai\
-lure\x03\0\0\x01r\x02\x08previousw\x07currentw\x04\0\x07rotated\x03\0\x02\x01ks\x01\
-j\x01\x03\x01\x01\x01@\x02\x04paths\x05field\x04\0\x05\x04\0\x06rotate\x01\x06\x03\
-\0\x1aremit:secrets/rotate@0.1.0\x05\x15\x01B\x07\x02\x03\x02\x01\x01\x04\0\x07f\
-ailure\x03\0\0\x01r\x01\x02ids\x04\0\x09commented\x03\0\x02\x01j\x01\x03\x01\x01\
-\x01@\x02\x04paths\x04texts\0\x04\x04\0\x07comment\x01\x05\x03\0\x1bremit:ticket\
-s/comment@0.1.0\x05\x16\x01B\x0a\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01\
-m\x02\x04open\x08resolved\x04\0\x0cticket-state\x03\0\x02\x01ps\x01r\x08\x04path\
-s\x05titles\x05state\x03\x06statuss\x08assignees\x06labels\x04\x08commentsy\x07c\
-hangedw\x04\0\x06ticket\x03\0\x05\x01j\x01\x06\x01\x01\x01@\x01\x04paths\0\x07\x04\
-\0\x03get\x01\x08\x03\0\x1bremit:tickets/inspect@0.1.0\x05\x17\x01B\x07\x02\x03\x02\
-\x01\x01\x04\0\x07failure\x03\0\0\x01r\x02\x04paths\x02ids\x04\0\x06opened\x03\0\
-\x02\x01j\x01\x03\x01\x01\x01@\x03\x05places\x05titles\x04texts\0\x04\x04\0\x04o\
-pen\x01\x05\x03\0\x18remit:tickets/open@0.1.0\x05\x18\x01B\x05\x02\x03\x02\x01\x01\
-\x04\0\x07failure\x03\0\0\x01j\0\x01\x01\x01@\x01\x04paths\0\x02\x04\0\x07resolv\
-e\x01\x03\x03\0\x1bremit:tickets/resolve@0.1.0\x05\x19\x01B\x05\x02\x03\x02\x01\x01\
-\x04\0\x07failure\x03\0\0\x01j\x01\x7f\x01\x01\x01@\x02\x05places\x05tokens\0\x02\
-\x04\0\x05works\x01\x03\x03\0\x18remit:tokens/check@0.1.0\x05\x1a\x01B\x05\x02\x03\
-\x02\x01\x01\x04\0\x07failure\x03\0\0\x01j\0\x01\x01\x01@\x01\x04paths\0\x02\x04\
-\0\x07disable\x01\x03\x03\0\x1aremit:tokens/disable@0.1.0\x05\x1b\x01B\x06\x01m\x03\
-\x07enabled\x08disabled\x07expired\x04\0\x0btoken-state\x03\0\0\x01ps\x01kw\x01r\
-\x08\x04paths\x05owners\x05labels\x06scopes\x02\x05state\x01\x07created\x03\x09l\
-ast-used\x03\x07expires\x03\x04\0\x05token\x03\0\x04\x03\0\x18remit:tokens/types\
-@0.1.0\x05\x1c\x02\x03\0\x1b\x05token\x01B\x07\x02\x03\x02\x01\x01\x04\0\x07fail\
-ure\x03\0\0\x02\x03\x02\x01\x1d\x04\0\x05token\x03\0\x02\x01j\x01\x03\x01\x01\x01\
-@\x02\x05places\x05tokens\0\x04\x04\0\x08identify\x01\x05\x03\0\x1bremit:tokens/\
-identify@0.1.0\x05\x1e\x01B\x0b\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x02\
-\x03\x02\x01\x1d\x04\0\x05token\x03\0\x02\x01j\x01\x03\x01\x01\x01@\x01\x04paths\
-\0\x04\x04\0\x03get\x01\x05\x01p\x03\x01j\x01\x06\x01\x01\x01@\x01\x05places\0\x07\
-\x04\0\x04list\x01\x08\x03\0\x1aremit:tokens/inspect@0.1.0\x05\x1f\x01B\x05\x02\x03\
-\x02\x01\x01\x04\0\x07failure\x03\0\0\x01j\0\x01\x01\x01@\x02\x05places\x05token\
-s\0\x02\x04\0\x0crevoke-value\x01\x03\x03\0\x1fremit:tokens/revoke-value@0.1.0\x05\
-\x20\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01j\0\x01\x01\x01@\x01\
-\x04paths\0\x02\x04\0\x06revoke\x01\x03\x03\0\x19remit:tokens/revoke@0.1.0\x05!\x01\
-B\x06\x01j\x01s\x01s\x01@\x01\x05inputs\0\0\x04\0\x03run\x01\x01\x01j\0\x01s\x01\
-@\x02\x05inputs\x06outputs\0\x02\x04\0\x06verify\x01\x03\x04\0\x1eremit:action/r\
-emediation@0.1.0\x05\"\x04\0\x16remit:sdk/action@0.1.0\x04\0\x0b\x0c\x01\0\x06ac\
-tion\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.258.3\
-\x10wit-bindgen-rust\x060.61.1";
+\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01ps\x01r\x06\x04names\x06sha256s\x04\
+sizew\x05partsy\x07cut-off\x02\x07missing\x02\x04\0\x07archive\x03\0\x03\x01j\x01\
+\x04\x01\x01\x01@\x01\x04paths\0\x05\x04\0\x07capture\x01\x06\x03\0\x1cremit:evi\
+dence/capture@0.1.0\x05\x0b\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\
+\x01j\x01\x7f\x01\x01\x01@\x03\x04paths\x04names\x06sha256s\0\x02\x04\0\x05holds\
+\x01\x03\x03\0\x1aremit:evidence/check@0.1.0\x05\x0c\x01B\x08\x02\x03\x02\x01\x01\
+\x04\0\x07failure\x03\0\0\x01r\x02\x04names\x06secrets\x04\0\x05value\x03\0\x02\x01\
+p\x03\x01j\0\x01\x01\x01@\x03\x04paths\x08templates\x06values\x04\0\x05\x04\0\x06\
+render\x01\x06\x03\0\x18remit:files/render@0.1.0\x05\x0d\x01B\x04\x01m\x04\x05de\
+bug\x04info\x04warn\x05error\x04\0\x05level\x03\0\0\x01@\x02\x05level\x01\x07mes\
+sages\x01\0\x04\0\x05write\x01\x02\x03\0\x14remit:host/log@0.1.0\x05\x0e\x01B\x04\
+\x01r\x03\x02ids\x07startedw\x06reasons\x04\0\x09run-facts\x03\0\0\x01@\0\0\x01\x04\
+\0\x05facts\x01\x02\x03\0\x14remit:host/run@0.1.0\x05\x0f\x01B\x05\x02\x03\x02\x01\
+\x01\x04\0\x07failure\x03\0\0\x01j\0\x01\x01\x01@\x01\x04paths\0\x02\x04\0\x03cu\
+t\x01\x03\x03\0\x17remit:network/cut@0.1.0\x05\x10\x01B\x0e\x02\x03\x02\x01\x01\x04\
+\0\x07failure\x03\0\0\x01ks\x01r\x04\x04paths\x03cut\x7f\x06by-run\x02\x07refuse\
+dw\x04\0\x08workload\x03\0\x03\x01r\x03\x05locals\x06remotes\x05states\x04\0\x0a\
+connection\x03\0\x05\x01j\x01\x04\x01\x01\x01@\x01\x04paths\0\x07\x04\0\x03get\x01\
+\x08\x01p\x06\x01j\x01\x09\x01\x01\x01@\x01\x04paths\0\x0a\x04\0\x0bconnections\x01\
+\x0b\x03\0\x1bremit:network/inspect@0.1.0\x05\x11\x01B\x05\x02\x03\x02\x01\x01\x04\
+\0\x07failure\x03\0\0\x01j\x01\x7f\x01\x01\x01@\x04\x04paths\x05fields\x07versio\
+nw\x06secrets\0\x02\x04\0\x07matches\x01\x03\x03\0\x1bremit:secrets/compare@0.1.\
+0\x05\x12\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01j\0\x01\x01\x01\
+@\x02\x04paths\x07versionw\0\x02\x04\0\x07destroy\x01\x03\x03\0\x1bremit:secrets\
+/destroy@0.1.0\x05\x13\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01\
+j\0\x01\x01\x01@\x02\x04paths\x07versionw\0\x02\x04\0\x07disable\x01\x03\x03\0\x1b\
+remit:secrets/disable@0.1.0\x05\x14\x01B\x07\x02\x03\x02\x01\x01\x04\0\x07failur\
+e\x03\0\0\x01m\x04\x0calphanumeric\x09printable\x03hex\x09base64url\x04\0\x08alp\
+habet\x03\0\x02\x01j\x01s\x01\x01\x01@\x02\x06lengthy\x08alphabet\x03\0\x04\x04\0\
+\x08generate\x01\x05\x03\0\x1cremit:secrets/generate@0.1.0\x05\x15\x01B\x0c\x02\x03\
+\x02\x01\x01\x04\0\x07failure\x03\0\0\x01m\x03\x07enabled\x08disabled\x09destroy\
+ed\x04\0\x0dversion-state\x03\0\x02\x01r\x03\x06numberw\x07createdw\x05state\x03\
+\x04\0\x07version\x03\0\x04\x01p\x05\x01r\x02\x07currentw\x08versions\x06\x04\0\x0f\
+secret-metadata\x03\0\x07\x01j\x01\x08\x01\x01\x01@\x01\x04paths\0\x09\x04\0\x08\
+metadata\x01\x0a\x03\0\x1bremit:secrets/inspect@0.1.0\x05\x16\x01B\x07\x02\x03\x02\
+\x01\x01\x04\0\x07failure\x03\0\0\x01r\x02\x08previousw\x07currentw\x04\0\x06sto\
+red\x03\0\x02\x01j\x01\x03\x01\x01\x01@\x03\x04paths\x05fields\x06secrets\0\x04\x04\
+\0\x03put\x01\x05\x03\0\x17remit:secrets/put@0.1.0\x05\x17\x01B\x05\x02\x03\x02\x01\
+\x01\x04\0\x07failure\x03\0\0\x01j\x01s\x01\x01\x01@\x03\x04paths\x05fields\x07v\
+ersionw\0\x02\x04\0\x06reveal\x01\x03\x03\0\x1aremit:secrets/reveal@0.1.0\x05\x18\
+\x01B\x08\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01r\x02\x08previousw\x07\
+currentw\x04\0\x07rotated\x03\0\x02\x01ks\x01j\x01\x03\x01\x01\x01@\x02\x04paths\
+\x05field\x04\0\x05\x04\0\x06rotate\x01\x06\x03\0\x1aremit:secrets/rotate@0.1.0\x05\
+\x19\x01B\x07\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01r\x01\x02ids\x04\0\
+\x09commented\x03\0\x02\x01j\x01\x03\x01\x01\x01@\x02\x04paths\x04texts\0\x04\x04\
+\0\x07comment\x01\x05\x03\0\x1bremit:tickets/comment@0.1.0\x05\x1a\x01B\x0a\x02\x03\
+\x02\x01\x01\x04\0\x07failure\x03\0\0\x01m\x02\x04open\x08resolved\x04\0\x0ctick\
+et-state\x03\0\x02\x01ps\x01r\x08\x04paths\x05titles\x05state\x03\x06statuss\x08\
+assignees\x06labels\x04\x08commentsy\x07changedw\x04\0\x06ticket\x03\0\x05\x01j\x01\
+\x06\x01\x01\x01@\x01\x04paths\0\x07\x04\0\x03get\x01\x08\x03\0\x1bremit:tickets\
+/inspect@0.1.0\x05\x1b\x01B\x07\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01\
+r\x02\x04paths\x02ids\x04\0\x06opened\x03\0\x02\x01j\x01\x03\x01\x01\x01@\x03\x05\
+places\x05titles\x04texts\0\x04\x04\0\x04open\x01\x05\x03\0\x18remit:tickets/ope\
+n@0.1.0\x05\x1c\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01j\0\x01\
+\x01\x01@\x01\x04paths\0\x02\x04\0\x07resolve\x01\x03\x03\0\x1bremit:tickets/res\
+olve@0.1.0\x05\x1d\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01j\x01\
+\x7f\x01\x01\x01@\x02\x05places\x05tokens\0\x02\x04\0\x05works\x01\x03\x03\0\x18\
+remit:tokens/check@0.1.0\x05\x1e\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07failure\x03\
+\0\0\x01j\0\x01\x01\x01@\x01\x04paths\0\x02\x04\0\x07disable\x01\x03\x03\0\x1are\
+mit:tokens/disable@0.1.0\x05\x1f\x01B\x06\x01m\x03\x07enabled\x08disabled\x07exp\
+ired\x04\0\x0btoken-state\x03\0\0\x01ps\x01kw\x01r\x08\x04paths\x05owners\x05lab\
+els\x06scopes\x02\x05state\x01\x07created\x03\x09last-used\x03\x07expires\x03\x04\
+\0\x05token\x03\0\x04\x03\0\x18remit:tokens/types@0.1.0\x05\x20\x02\x03\0\x1f\x05\
+token\x01B\x07\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x02\x03\x02\x01!\x04\
+\0\x05token\x03\0\x02\x01j\x01\x03\x01\x01\x01@\x02\x05places\x05tokens\0\x04\x04\
+\0\x08identify\x01\x05\x03\0\x1bremit:tokens/identify@0.1.0\x05\"\x01B\x0b\x02\x03\
+\x02\x01\x01\x04\0\x07failure\x03\0\0\x02\x03\x02\x01!\x04\0\x05token\x03\0\x02\x01\
+j\x01\x03\x01\x01\x01@\x01\x04paths\0\x04\x04\0\x03get\x01\x05\x01p\x03\x01j\x01\
+\x06\x01\x01\x01@\x01\x05places\0\x07\x04\0\x04list\x01\x08\x03\0\x1aremit:token\
+s/inspect@0.1.0\x05#\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01j\0\
+\x01\x01\x01@\x02\x05places\x05tokens\0\x02\x04\0\x0crevoke-value\x01\x03\x03\0\x1f\
+remit:tokens/revoke-value@0.1.0\x05$\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07failu\
+re\x03\0\0\x01j\0\x01\x01\x01@\x01\x04paths\0\x02\x04\0\x06revoke\x01\x03\x03\0\x19\
+remit:tokens/revoke@0.1.0\x05%\x01B\x06\x01j\x01s\x01s\x01@\x01\x05inputs\0\0\x04\
+\0\x03run\x01\x01\x01j\0\x01s\x01@\x02\x05inputs\x06outputs\0\x02\x04\0\x06verif\
+y\x01\x03\x04\0\x1eremit:action/remediation@0.1.0\x05&\x04\0\x16remit:sdk/action\
+@0.1.0\x04\0\x0b\x0c\x01\0\x06action\x03\0\0\0G\x09producers\x01\x0cprocessed-by\
+\x02\x0dwit-component\x070.258.3\x10wit-bindgen-rust\x060.61.1";
         };
     };
 }
@@ -7705,11 +8828,11 @@ pub use __export_action_impl as export;
 )]
 #[doc(hidden)]
 #[allow(clippy::octal_escapes)]
-pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 4036] = *b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xa7\x1e\x01A\x02\x01\
-AB\x01B\x02\x01q\x05\x06denied\x01s\0\x09not-found\x01s\0\x08conflict\x01s\0\x07\
-invalid\x01s\0\x0bunavailable\x01s\0\x04\0\x07failure\x03\0\0\x03\0\x18remit:typ\
-es/errors@0.1.0\x05\0\x02\x03\0\0\x07failure\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07\
+pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 4552] = *b"\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xab\"\x01A\x02\x01AJ\
+\x01B\x02\x01q\x05\x06denied\x01s\0\x09not-found\x01s\0\x08conflict\x01s\0\x07in\
+valid\x01s\0\x0bunavailable\x01s\0\x04\0\x07failure\x03\0\0\x03\0\x18remit:types\
+/errors@0.1.0\x05\0\x02\x03\0\0\x07failure\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07\
 failure\x03\0\0\x01j\0\x01\x01\x01@\x01\x04paths\0\x02\x04\0\x07disable\x01\x03\x03\
 \0\x1cremit:accounts/disable@0.1.0\x05\x02\x01B\x06\x02\x03\x02\x01\x01\x04\0\x07\
 failure\x03\0\0\x01ky\x01j\x01\x02\x01\x01\x01@\x01\x04paths\0\x03\x04\0\x0cend-\
@@ -7737,70 +8860,83 @@ s/password@0.1.0\x05\x09\x01B\x0a\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x
 ks\x01kw\x01r\x04\x08database\x02\x06client\x02\x0bapplications\x05since\x03\x04\
 \0\x07session\x03\0\x04\x01p\x05\x01j\x01\x06\x01\x01\x01@\x01\x04paths\0\x07\x04\
 \0\x08sessions\x01\x08\x03\0\x1eremit:databases/sessions@0.1.0\x05\x0a\x01B\x08\x02\
-\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01r\x02\x04names\x06secrets\x04\0\x05\
-value\x03\0\x02\x01p\x03\x01j\0\x01\x01\x01@\x03\x04paths\x08templates\x06values\
-\x04\0\x05\x04\0\x06render\x01\x06\x03\0\x18remit:files/render@0.1.0\x05\x0b\x01\
-B\x04\x01m\x04\x05debug\x04info\x04warn\x05error\x04\0\x05level\x03\0\0\x01@\x02\
-\x05level\x01\x07messages\x01\0\x04\0\x05write\x01\x02\x03\0\x14remit:host/log@0\
-.1.0\x05\x0c\x01B\x04\x01r\x03\x02ids\x07startedw\x06reasons\x04\0\x09run-facts\x03\
-\0\0\x01@\0\0\x01\x04\0\x05facts\x01\x02\x03\0\x14remit:host/run@0.1.0\x05\x0d\x01\
-B\x05\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01j\x01\x7f\x01\x01\x01@\x04\
-\x04paths\x05fields\x07versionw\x06secrets\0\x02\x04\0\x07matches\x01\x03\x03\0\x1b\
-remit:secrets/compare@0.1.0\x05\x0e\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07failur\
-e\x03\0\0\x01j\0\x01\x01\x01@\x02\x04paths\x07versionw\0\x02\x04\0\x07destroy\x01\
-\x03\x03\0\x1bremit:secrets/destroy@0.1.0\x05\x0f\x01B\x05\x02\x03\x02\x01\x01\x04\
-\0\x07failure\x03\0\0\x01j\0\x01\x01\x01@\x02\x04paths\x07versionw\0\x02\x04\0\x07\
-disable\x01\x03\x03\0\x1bremit:secrets/disable@0.1.0\x05\x10\x01B\x07\x02\x03\x02\
-\x01\x01\x04\0\x07failure\x03\0\0\x01m\x04\x0calphanumeric\x09printable\x03hex\x09\
-base64url\x04\0\x08alphabet\x03\0\x02\x01j\x01s\x01\x01\x01@\x02\x06lengthy\x08a\
-lphabet\x03\0\x04\x04\0\x08generate\x01\x05\x03\0\x1cremit:secrets/generate@0.1.\
-0\x05\x11\x01B\x0c\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01m\x03\x07enab\
-led\x08disabled\x09destroyed\x04\0\x0dversion-state\x03\0\x02\x01r\x03\x06number\
-w\x07createdw\x05state\x03\x04\0\x07version\x03\0\x04\x01p\x05\x01r\x02\x07curre\
-ntw\x08versions\x06\x04\0\x0fsecret-metadata\x03\0\x07\x01j\x01\x08\x01\x01\x01@\
-\x01\x04paths\0\x09\x04\0\x08metadata\x01\x0a\x03\0\x1bremit:secrets/inspect@0.1\
-.0\x05\x12\x01B\x07\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01r\x02\x08pre\
-viousw\x07currentw\x04\0\x06stored\x03\0\x02\x01j\x01\x03\x01\x01\x01@\x03\x04pa\
-ths\x05fields\x06secrets\0\x04\x04\0\x03put\x01\x05\x03\0\x17remit:secrets/put@0\
-.1.0\x05\x13\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01j\x01s\x01\
-\x01\x01@\x03\x04paths\x05fields\x07versionw\0\x02\x04\0\x06reveal\x01\x03\x03\0\
-\x1aremit:secrets/reveal@0.1.0\x05\x14\x01B\x08\x02\x03\x02\x01\x01\x04\0\x07fai\
-lure\x03\0\0\x01r\x02\x08previousw\x07currentw\x04\0\x07rotated\x03\0\x02\x01ks\x01\
-j\x01\x03\x01\x01\x01@\x02\x04paths\x05field\x04\0\x05\x04\0\x06rotate\x01\x06\x03\
-\0\x1aremit:secrets/rotate@0.1.0\x05\x15\x01B\x07\x02\x03\x02\x01\x01\x04\0\x07f\
-ailure\x03\0\0\x01r\x01\x02ids\x04\0\x09commented\x03\0\x02\x01j\x01\x03\x01\x01\
-\x01@\x02\x04paths\x04texts\0\x04\x04\0\x07comment\x01\x05\x03\0\x1bremit:ticket\
-s/comment@0.1.0\x05\x16\x01B\x0a\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01\
-m\x02\x04open\x08resolved\x04\0\x0cticket-state\x03\0\x02\x01ps\x01r\x08\x04path\
-s\x05titles\x05state\x03\x06statuss\x08assignees\x06labels\x04\x08commentsy\x07c\
-hangedw\x04\0\x06ticket\x03\0\x05\x01j\x01\x06\x01\x01\x01@\x01\x04paths\0\x07\x04\
-\0\x03get\x01\x08\x03\0\x1bremit:tickets/inspect@0.1.0\x05\x17\x01B\x07\x02\x03\x02\
-\x01\x01\x04\0\x07failure\x03\0\0\x01r\x02\x04paths\x02ids\x04\0\x06opened\x03\0\
-\x02\x01j\x01\x03\x01\x01\x01@\x03\x05places\x05titles\x04texts\0\x04\x04\0\x04o\
-pen\x01\x05\x03\0\x18remit:tickets/open@0.1.0\x05\x18\x01B\x05\x02\x03\x02\x01\x01\
-\x04\0\x07failure\x03\0\0\x01j\0\x01\x01\x01@\x01\x04paths\0\x02\x04\0\x07resolv\
-e\x01\x03\x03\0\x1bremit:tickets/resolve@0.1.0\x05\x19\x01B\x05\x02\x03\x02\x01\x01\
-\x04\0\x07failure\x03\0\0\x01j\x01\x7f\x01\x01\x01@\x02\x05places\x05tokens\0\x02\
-\x04\0\x05works\x01\x03\x03\0\x18remit:tokens/check@0.1.0\x05\x1a\x01B\x05\x02\x03\
-\x02\x01\x01\x04\0\x07failure\x03\0\0\x01j\0\x01\x01\x01@\x01\x04paths\0\x02\x04\
-\0\x07disable\x01\x03\x03\0\x1aremit:tokens/disable@0.1.0\x05\x1b\x01B\x06\x01m\x03\
-\x07enabled\x08disabled\x07expired\x04\0\x0btoken-state\x03\0\0\x01ps\x01kw\x01r\
-\x08\x04paths\x05owners\x05labels\x06scopes\x02\x05state\x01\x07created\x03\x09l\
-ast-used\x03\x07expires\x03\x04\0\x05token\x03\0\x04\x03\0\x18remit:tokens/types\
-@0.1.0\x05\x1c\x02\x03\0\x1b\x05token\x01B\x07\x02\x03\x02\x01\x01\x04\0\x07fail\
-ure\x03\0\0\x02\x03\x02\x01\x1d\x04\0\x05token\x03\0\x02\x01j\x01\x03\x01\x01\x01\
-@\x02\x05places\x05tokens\0\x04\x04\0\x08identify\x01\x05\x03\0\x1bremit:tokens/\
-identify@0.1.0\x05\x1e\x01B\x0b\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x02\
-\x03\x02\x01\x1d\x04\0\x05token\x03\0\x02\x01j\x01\x03\x01\x01\x01@\x01\x04paths\
-\0\x04\x04\0\x03get\x01\x05\x01p\x03\x01j\x01\x06\x01\x01\x01@\x01\x05places\0\x07\
-\x04\0\x04list\x01\x08\x03\0\x1aremit:tokens/inspect@0.1.0\x05\x1f\x01B\x05\x02\x03\
-\x02\x01\x01\x04\0\x07failure\x03\0\0\x01j\0\x01\x01\x01@\x02\x05places\x05token\
-s\0\x02\x04\0\x0crevoke-value\x01\x03\x03\0\x1fremit:tokens/revoke-value@0.1.0\x05\
-\x20\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01j\0\x01\x01\x01@\x01\
-\x04paths\0\x02\x04\0\x06revoke\x01\x03\x03\0\x19remit:tokens/revoke@0.1.0\x05!\x04\
-\06remit:sdk/action-with-all-of-its-exports-removed@0.1.0\x04\0\x0b,\x01\0&actio\
-n-with-all-of-its-exports-removed\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\
-\x0dwit-component\x070.258.3\x10wit-bindgen-rust\x060.61.1";
+\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01ps\x01r\x06\x04names\x06sha256s\x04\
+sizew\x05partsy\x07cut-off\x02\x07missing\x02\x04\0\x07archive\x03\0\x03\x01j\x01\
+\x04\x01\x01\x01@\x01\x04paths\0\x05\x04\0\x07capture\x01\x06\x03\0\x1cremit:evi\
+dence/capture@0.1.0\x05\x0b\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\
+\x01j\x01\x7f\x01\x01\x01@\x03\x04paths\x04names\x06sha256s\0\x02\x04\0\x05holds\
+\x01\x03\x03\0\x1aremit:evidence/check@0.1.0\x05\x0c\x01B\x08\x02\x03\x02\x01\x01\
+\x04\0\x07failure\x03\0\0\x01r\x02\x04names\x06secrets\x04\0\x05value\x03\0\x02\x01\
+p\x03\x01j\0\x01\x01\x01@\x03\x04paths\x08templates\x06values\x04\0\x05\x04\0\x06\
+render\x01\x06\x03\0\x18remit:files/render@0.1.0\x05\x0d\x01B\x04\x01m\x04\x05de\
+bug\x04info\x04warn\x05error\x04\0\x05level\x03\0\0\x01@\x02\x05level\x01\x07mes\
+sages\x01\0\x04\0\x05write\x01\x02\x03\0\x14remit:host/log@0.1.0\x05\x0e\x01B\x04\
+\x01r\x03\x02ids\x07startedw\x06reasons\x04\0\x09run-facts\x03\0\0\x01@\0\0\x01\x04\
+\0\x05facts\x01\x02\x03\0\x14remit:host/run@0.1.0\x05\x0f\x01B\x05\x02\x03\x02\x01\
+\x01\x04\0\x07failure\x03\0\0\x01j\0\x01\x01\x01@\x01\x04paths\0\x02\x04\0\x03cu\
+t\x01\x03\x03\0\x17remit:network/cut@0.1.0\x05\x10\x01B\x0e\x02\x03\x02\x01\x01\x04\
+\0\x07failure\x03\0\0\x01ks\x01r\x04\x04paths\x03cut\x7f\x06by-run\x02\x07refuse\
+dw\x04\0\x08workload\x03\0\x03\x01r\x03\x05locals\x06remotes\x05states\x04\0\x0a\
+connection\x03\0\x05\x01j\x01\x04\x01\x01\x01@\x01\x04paths\0\x07\x04\0\x03get\x01\
+\x08\x01p\x06\x01j\x01\x09\x01\x01\x01@\x01\x04paths\0\x0a\x04\0\x0bconnections\x01\
+\x0b\x03\0\x1bremit:network/inspect@0.1.0\x05\x11\x01B\x05\x02\x03\x02\x01\x01\x04\
+\0\x07failure\x03\0\0\x01j\x01\x7f\x01\x01\x01@\x04\x04paths\x05fields\x07versio\
+nw\x06secrets\0\x02\x04\0\x07matches\x01\x03\x03\0\x1bremit:secrets/compare@0.1.\
+0\x05\x12\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01j\0\x01\x01\x01\
+@\x02\x04paths\x07versionw\0\x02\x04\0\x07destroy\x01\x03\x03\0\x1bremit:secrets\
+/destroy@0.1.0\x05\x13\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01\
+j\0\x01\x01\x01@\x02\x04paths\x07versionw\0\x02\x04\0\x07disable\x01\x03\x03\0\x1b\
+remit:secrets/disable@0.1.0\x05\x14\x01B\x07\x02\x03\x02\x01\x01\x04\0\x07failur\
+e\x03\0\0\x01m\x04\x0calphanumeric\x09printable\x03hex\x09base64url\x04\0\x08alp\
+habet\x03\0\x02\x01j\x01s\x01\x01\x01@\x02\x06lengthy\x08alphabet\x03\0\x04\x04\0\
+\x08generate\x01\x05\x03\0\x1cremit:secrets/generate@0.1.0\x05\x15\x01B\x0c\x02\x03\
+\x02\x01\x01\x04\0\x07failure\x03\0\0\x01m\x03\x07enabled\x08disabled\x09destroy\
+ed\x04\0\x0dversion-state\x03\0\x02\x01r\x03\x06numberw\x07createdw\x05state\x03\
+\x04\0\x07version\x03\0\x04\x01p\x05\x01r\x02\x07currentw\x08versions\x06\x04\0\x0f\
+secret-metadata\x03\0\x07\x01j\x01\x08\x01\x01\x01@\x01\x04paths\0\x09\x04\0\x08\
+metadata\x01\x0a\x03\0\x1bremit:secrets/inspect@0.1.0\x05\x16\x01B\x07\x02\x03\x02\
+\x01\x01\x04\0\x07failure\x03\0\0\x01r\x02\x08previousw\x07currentw\x04\0\x06sto\
+red\x03\0\x02\x01j\x01\x03\x01\x01\x01@\x03\x04paths\x05fields\x06secrets\0\x04\x04\
+\0\x03put\x01\x05\x03\0\x17remit:secrets/put@0.1.0\x05\x17\x01B\x05\x02\x03\x02\x01\
+\x01\x04\0\x07failure\x03\0\0\x01j\x01s\x01\x01\x01@\x03\x04paths\x05fields\x07v\
+ersionw\0\x02\x04\0\x06reveal\x01\x03\x03\0\x1aremit:secrets/reveal@0.1.0\x05\x18\
+\x01B\x08\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01r\x02\x08previousw\x07\
+currentw\x04\0\x07rotated\x03\0\x02\x01ks\x01j\x01\x03\x01\x01\x01@\x02\x04paths\
+\x05field\x04\0\x05\x04\0\x06rotate\x01\x06\x03\0\x1aremit:secrets/rotate@0.1.0\x05\
+\x19\x01B\x07\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01r\x01\x02ids\x04\0\
+\x09commented\x03\0\x02\x01j\x01\x03\x01\x01\x01@\x02\x04paths\x04texts\0\x04\x04\
+\0\x07comment\x01\x05\x03\0\x1bremit:tickets/comment@0.1.0\x05\x1a\x01B\x0a\x02\x03\
+\x02\x01\x01\x04\0\x07failure\x03\0\0\x01m\x02\x04open\x08resolved\x04\0\x0ctick\
+et-state\x03\0\x02\x01ps\x01r\x08\x04paths\x05titles\x05state\x03\x06statuss\x08\
+assignees\x06labels\x04\x08commentsy\x07changedw\x04\0\x06ticket\x03\0\x05\x01j\x01\
+\x06\x01\x01\x01@\x01\x04paths\0\x07\x04\0\x03get\x01\x08\x03\0\x1bremit:tickets\
+/inspect@0.1.0\x05\x1b\x01B\x07\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01\
+r\x02\x04paths\x02ids\x04\0\x06opened\x03\0\x02\x01j\x01\x03\x01\x01\x01@\x03\x05\
+places\x05titles\x04texts\0\x04\x04\0\x04open\x01\x05\x03\0\x18remit:tickets/ope\
+n@0.1.0\x05\x1c\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01j\0\x01\
+\x01\x01@\x01\x04paths\0\x02\x04\0\x07resolve\x01\x03\x03\0\x1bremit:tickets/res\
+olve@0.1.0\x05\x1d\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01j\x01\
+\x7f\x01\x01\x01@\x02\x05places\x05tokens\0\x02\x04\0\x05works\x01\x03\x03\0\x18\
+remit:tokens/check@0.1.0\x05\x1e\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07failure\x03\
+\0\0\x01j\0\x01\x01\x01@\x01\x04paths\0\x02\x04\0\x07disable\x01\x03\x03\0\x1are\
+mit:tokens/disable@0.1.0\x05\x1f\x01B\x06\x01m\x03\x07enabled\x08disabled\x07exp\
+ired\x04\0\x0btoken-state\x03\0\0\x01ps\x01kw\x01r\x08\x04paths\x05owners\x05lab\
+els\x06scopes\x02\x05state\x01\x07created\x03\x09last-used\x03\x07expires\x03\x04\
+\0\x05token\x03\0\x04\x03\0\x18remit:tokens/types@0.1.0\x05\x20\x02\x03\0\x1f\x05\
+token\x01B\x07\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x02\x03\x02\x01!\x04\
+\0\x05token\x03\0\x02\x01j\x01\x03\x01\x01\x01@\x02\x05places\x05tokens\0\x04\x04\
+\0\x08identify\x01\x05\x03\0\x1bremit:tokens/identify@0.1.0\x05\"\x01B\x0b\x02\x03\
+\x02\x01\x01\x04\0\x07failure\x03\0\0\x02\x03\x02\x01!\x04\0\x05token\x03\0\x02\x01\
+j\x01\x03\x01\x01\x01@\x01\x04paths\0\x04\x04\0\x03get\x01\x05\x01p\x03\x01j\x01\
+\x06\x01\x01\x01@\x01\x05places\0\x07\x04\0\x04list\x01\x08\x03\0\x1aremit:token\
+s/inspect@0.1.0\x05#\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01j\0\
+\x01\x01\x01@\x02\x05places\x05tokens\0\x02\x04\0\x0crevoke-value\x01\x03\x03\0\x1f\
+remit:tokens/revoke-value@0.1.0\x05$\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07failu\
+re\x03\0\0\x01j\0\x01\x01\x01@\x01\x04paths\0\x02\x04\0\x06revoke\x01\x03\x03\0\x19\
+remit:tokens/revoke@0.1.0\x05%\x04\06remit:sdk/action-with-all-of-its-exports-re\
+moved@0.1.0\x04\0\x0b,\x01\0&action-with-all-of-its-exports-removed\x03\0\0\0G\x09\
+producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.258.3\x10wit-bindgen-rus\
+t\x060.61.1";
 #[inline(never)]
 #[doc(hidden)]
 pub fn __link_custom_section_describing_imports() {

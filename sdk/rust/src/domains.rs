@@ -106,6 +106,34 @@ pub mod databases {
     }
 }
 
+/// Evidence of workloads, kept before they are contained: their processes with the digests of their programs, sockets, routes, rules
+/// and files, in one archive that is written once and that nobody can change. A path is that of the workload in `remit:network`:
+/// `main/netns/shop`. What is in the archive is never handed to an action, nor is it in the journal: digests and counts are.
+pub mod evidence {
+    use crate::bindings::remit::evidence as host;
+    use crate::error::{Error, because};
+
+    pub use host::capture::Archive;
+
+    /// Keeps evidence of the workload at `path`, once in a run. It takes as long as the operator lets it, and says what it left out.
+    ///
+    /// Effect: change; undo leaves it where it is: the workload was only looked at, and evidence is kept whatever comes of the rest.
+    /// Errors: `not-found` (no such workload), `conflict` (this run has kept evidence of it already, or the store has something else
+    /// under that name), `invalid`, `denied`, `unavailable`.
+    pub fn capture(path: &str) -> Result<host::capture::Archive, Error> {
+        host::capture::capture(path).map_err(because(|| format!("capture {path}")))
+    }
+
+    /// Whether the store that is for the workload at `path` has the archive `name`, with this digest, and still keeps anybody from
+    /// changing it. All of it is read. The host looks by itself at the end of a run that kept evidence; this is for another run, because what
+    /// a run is to keep has another name and digest than what its rehearsal would have kept.
+    ///
+    /// Effect: observe. Errors: `invalid`, `denied`, `unavailable`.
+    pub fn check(path: &str, name: &str, sha256: &str) -> Result<bool, Error> {
+        host::check::holds(path, name, sha256).map_err(because(|| format!("check {path}")))
+    }
+}
+
 /// Files with values that the action does not see. Other files an action reads and writes through `wasi:filesystem`, as far as a scope
 /// grants `remit:files/read` and `remit:files/write`. The first segment of a path is the name of a directory in `remit.toml`, what
 /// follows lies below it: `etc/app/database.conf`.
@@ -124,6 +152,44 @@ pub mod files {
     /// Errors: `not-found` (the directory), `conflict`, `invalid`, `denied`, `unavailable`.
     pub fn render(path: &str, template: &str, values: &[host::render::Value]) -> Result<(), Error> {
         host::render::render(path, template, values).map_err(because(|| format!("render {path}")))
+    }
+}
+
+/// The traffic of workloads: what runs on this machine under one user, in one control group, in one network namespace, or talks with
+/// one address. The first segment of a path is the name of a place in `remit.toml`, the second one says what the third one is:
+/// `main/uid/1000`, `main/cgroup/system.slice/shop.service`, `main/netns/shop`, `main/pid/4711` (the network namespace that this
+/// process is in), `main/address/203.0.113.9`. The colons of an IPv6 address are written as `-`.
+pub mod network {
+    use crate::bindings::remit::network as host;
+    use crate::error::{Error, because};
+
+    pub use host::inspect::Workload;
+    pub use host::inspect::Connection;
+
+    /// The workload at `path`.
+    ///
+    /// Effect: observe. Errors: `not-found`, `invalid`, `denied`, `unavailable`.
+    pub fn inspect_get(path: &str) -> Result<host::inspect::Workload, Error> {
+        host::inspect::get(path).map_err(because(|| format!("get {path}")))
+    }
+
+    /// The TCP connections that a workload has with others, in the order of their addresses; at most 1,000. Without those that only
+    /// listen, those that are over (`time-wait`), and those that stay inside its own machine. Only of a network namespace, of a user or
+    /// of an address.
+    ///
+    /// Effect: observe. Errors: `not-found`, `invalid` (a control group's cannot be told), `denied`, `unavailable`.
+    pub fn inspect_connections(path: &str) -> Result<Vec<host::inspect::Connection>, Error> {
+        host::inspect::connections(path).map_err(because(|| format!("connections {path}")))
+    }
+
+    /// Cuts the traffic of the workload at `path`, connections that it has included, but for what the operator listed as `allow` in
+    /// `remit.toml`. A TCP connection of its own is reset when it next sends something; all else is dropped, in both directions.
+    ///
+    /// Effect: change; undone by taking exactly these rules away. Connections that were reset meanwhile do not come back.
+    /// Errors: `not-found` (there is no such workload), `conflict` (it is cut already), `invalid`, `denied` (the host would cut itself
+    /// off, or may not), `unavailable`.
+    pub fn cut(path: &str) -> Result<(), Error> {
+        host::cut::cut(path).map_err(because(|| format!("cut {path}")))
     }
 }
 

@@ -123,7 +123,7 @@ fn owned(ty: &Ty) -> String {
 }
 
 /// The domains whose resources are the host's own: no connector implements them.
-const NATIVE: [&str; 3] = ["databases", "files", "secrets"];
+const NATIVE: [&str; 5] = ["databases", "evidence", "files", "network", "secrets"];
 
 /// The types of what connectors implement: how a call and its answer are as JSON.
 fn connector_types(packages: &[Package]) -> Result<String> {

@@ -508,6 +508,6 @@ mod tests {
 
     #[test]
     fn the_kinds_are_those_of_the_table() {
-        assert_eq!(kinds(), BTreeSet::from(["database-role", "file", "secret"]));
+        assert_eq!(kinds(), BTreeSet::from(["database-role", "evidence", "file", "secret", "workload"]));
     }
 }
