@@ -9,6 +9,8 @@ mod common;
 #[allow(dead_code, reason = "the tests of accounts use the rest")]
 #[path = "accounts/between.rs"]
 mod between;
+#[path = "jobs/contain.rs"]
+mod contain;
 #[path = "jobs/gateway.rs"]
 mod gateway;
 #[path = "jobs/isolate.rs"]

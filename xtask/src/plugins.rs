@@ -26,6 +26,7 @@ const RUST: &[&str] = &[
     "tests/guests/measure",
     "tests/guests/hostile",
     "tests/guests/hostile-sealed",
+    "tests/guests/network-steps",
     "tests/guests/put-value",
     "tests/guests/account-steps",
     "tests/guests/database-steps",
@@ -36,8 +37,9 @@ const RUST: &[&str] = &[
 ];
 /// A connector and two actions in TypeScript, one in Go, the same action in each other language, one that fails as its language does, one that knows WASI only, and one that
 /// edits files.
-const OTHERS: [&str; 15] = [
+const OTHERS: [&str; 16] = [
     "plugins/connectors/npm-tokens",
+    "plugins/contain-workload",
     "plugins/isolate-api-key",
     "plugins/rotate-database-credential",
     "plugins/rotate-secret-c",

@@ -5,9 +5,9 @@ use anyhow::Result;
 use crate::{plugins, shell, test};
 
 /// The real systems, by the names that `cargo xtask test` has for them.
-const SYSTEMS: [&str; 6] = ["openbao", "openldap", "postgres", "roundup", "verdaccio", "scanner"];
+const SYSTEMS: [&str; 7] = ["openbao", "openldap", "postgres", "roundup", "verdaccio", "scanner", "nftables"];
 /// The actions and connectors.
-const GUESTS: [&str; 9] = [
+const GUESTS: [&str; 10] = [
     "disable-stale-accounts",
     "isolate-api-key",
     "replace-api-key",
@@ -17,6 +17,7 @@ const GUESTS: [&str; 9] = [
     "openbao-tokens",
     "npm-tokens",
     "rotate-database-credential",
+    "contain-workload",
 ];
 
 /// Installs what the jobs need, builds, and plays them one after the other.
