@@ -194,13 +194,14 @@ fn others(case: &Case<'_>, bao: &Gateway, version: u64) {
     bao.passes();
     case.does(&stopped).exits(3);
 
-    // Two at once: one of them does it, and what the other finds done it does not undo.
+    // Two at once: what one of them finds done by the other, it does not undo. OpenBao compares nothing as it disables a version, so
+    // that both may have done it.
     let both = [(), ()].map(|()| {
         let mut host = case.world.command(&words(&isolation));
         host.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap()
     });
     let ended = both.map(|mut host| host.wait().unwrap().success());
-    assert_eq!(ended.iter().filter(|succeeded| **succeeded).count(), 1, "{ended:?}");
+    assert!(ended.contains(&true), "{ended:?}");
     assert!(!case.is_readable(version));
     // Somebody else destroys it: what cannot be taken back is told, and left alone.
     let runs = case.world.remit(&["runs", "--live", "--state", "succeeded", "--json"]).exits(0).json();
