@@ -35,7 +35,7 @@ const RUST: &[&str] = &[
     "tests/guests/follow-up",
     "tests/guests/suspend",
 ];
-/// A connector and two actions in TypeScript, one in Go, the same action in each other language, one that fails as its language does, one that knows WASI only, and one that
+/// A connector and an action in TypeScript, one in JavaScript, one in Go, the same action in each other language, one that fails as its language does, one that knows WASI only, and one that
 /// edits files.
 const OTHERS: [&str; 16] = [
     "plugins/connectors/npm-tokens",

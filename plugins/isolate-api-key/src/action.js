@@ -5,15 +5,10 @@
 import { action, log } from "@remit/sdk";
 import { disable, inspect } from "@remit/sdk/secrets";
 
-/** What leaked; also what was isolated. */
-interface Key {
-  /** The secret's path, such as `prod/payments/stripe`. */
-  path: string;
-  /** Which version leaked. */
-  version: number;
-}
-
-export const remediation = action<Key, Key>({
+export const remediation = action({
+  /**
+   * @param {{ path: string, version: number }} input The secret's path, such as `prod/payments/stripe`, and which version leaked.
+   */
   run({ path, version }) {
     disable(path, version);
     log.info(`version ${version} of ${path} cannot be read any more`);
