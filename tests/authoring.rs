@@ -297,7 +297,7 @@ fn a_name_that_would_not_build_is_refused() {
     }
     assert_eq!(std::fs::read_dir(dir).unwrap().count(), before);
     for (name, language) in
-        [("errors", "c"), ("remit-sdk", "c"), ("fn", "go"), ("files", "c"), ("remit", "go"), ("core", "rust")]
+        [("errors", "c"), ("remit-sdk", "c"), ("fn", "go"), ("paths", "c"), ("remit", "go"), ("core", "rust")]
     {
         new(name, language).exits(0);
         std::fs::remove_dir_all(dir.join(name)).unwrap();
@@ -546,6 +546,7 @@ fn the_manual_shows_every_operation_with_its_arguments() {
             "remit:files/write.remove-directory" => {
                 arguments::<files::Edit<files::RemoveDirectory>>(&written)
             }
+            "remit:files/render.render" => arguments::<files::Edit<files::Render>>(&written),
             other => panic!("{other} is new: show it here too"),
         };
         // All that it has, and nothing that it has not; sorted, and without spaces.
