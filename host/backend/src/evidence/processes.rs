@@ -184,7 +184,7 @@ mod tests {
         let program = std::fs::read(std::env::current_exe().unwrap()).unwrap();
         assert_eq!(own["program_sha256"], Digest::of(&program).to_string());
         assert!(own["started"].as_u64() > Some(0) && own["parent"].as_u64() > Some(0), "{own}");
-        let secret = std::env::var("PATH").unwrap();
+        let secret = remit_text::env::var("PATH").unwrap().into_string().unwrap();
         assert!(!json.contains(&secret), "what was given by the environment is in no part");
     }
 
