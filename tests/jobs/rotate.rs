@@ -49,7 +49,9 @@ impl Scene {
         world.configure(&format!("[[files]]\nname = \"etc\"\npath = \"{}\"\n", etc.display()));
         world.private("home/db.password", "remits-own");
         world.configure(&bao.config().replace(&bao.address, &between(&bao.address)));
-        world.configure(&postgres.config("main", "address = \"127.0.0.1\""));
+        // Here no server of databases is slow; a machine with much to do is.
+        let database = postgres.config("main", "address = \"127.0.0.1\"");
+        world.configure(&database.replace("timeout = \"3s\"", "timeout = \"30s\""));
         let allow = |power: &str, resource: &str| {
             format!("[[allow]]\ncapability = \"remit:{power}\"\nresources = [\"{resource}\"]\n")
         };
