@@ -867,14 +867,13 @@ fn attack_a_place_that_nothing_can_be_in() {
 /// What was parsed last is known again by all that it was parsed from.
 #[test]
 fn policies_are_parsed_again_when_anything_of_them_differs() {
-    let text = r#"@id("one") forbid (principal, action, resource) when { context.kind == "agent" };"#;
-    let text = text.replace("context.kind", "principal.kind");
-    let first = parse(&text).unwrap();
-    assert_eq!(first.digest(), parse(&text).unwrap().digest());
+    let text = r#"@id("one") forbid (principal, action, resource) when { principal.kind == "agent" };"#;
+    let first = parse(text).unwrap();
+    assert_eq!(first.digest(), parse(text).unwrap().digest());
     assert!(parse(&text.replace("agent", "robot")).is_err());
     assert_ne!(first.digest(), parse(&text.replace("one", "two")).unwrap().digest());
     let named =
-        |name: &str| Policies::parse(BTreeMap::from([(name.to_owned(), text.clone())]), KINDS).unwrap();
+        |name: &str| Policies::parse(BTreeMap::from([(name.to_owned(), text.to_owned())]), KINDS).unwrap();
     assert_ne!(named("a.cedar").digest(), named("b.cedar").digest());
     let path =
         r#"@id("one") forbid (principal, action, resource) when { resource in Remit::Path::"secret:prod" };"#;

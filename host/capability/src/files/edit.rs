@@ -24,6 +24,10 @@ pub struct BeforeChange {
     pub within: Option<Thing>,
     /// What is at the path after the change.
     pub becomes: Likeness,
+    /// Whether digest and size of what it becomes are those of the template, which is on record in place of the content. Those of the
+    /// content are sealed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub rendered: bool,
     /// Whose the file was, in journals that recorded no more of it; see [`Likeness`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<(u32, u32)>,
@@ -128,7 +132,7 @@ impl<E: Edits> Change for Edit<E> {
         if on.has_generated(resource) {
             // It has another content in the run than it had in the rehearsal, so no plan could say what this finds.
             return Err(Failure::Conflict(format!(
-                "this run has written {resource} with generated values, and changes it once only"
+                "this run has written {resource} with secret values already, and a run does that once: put all of it into one template"
             )));
         }
         let Some((parent, _)) = resource.path().rsplit_once('/') else {
@@ -188,6 +192,7 @@ impl<E: Edits> Change for Edit<E> {
             thing: found.thing,
             within: directory.thing,
             becomes,
+            rendered: self.0.on_record().is_some(),
             owner: None,
         };
         Ok(Prepared { undo, secret: kept.sealed(), irrevocable })
@@ -290,6 +295,9 @@ impl<E: Edits> Edit<E> {
 
 /// What is at the path after the change.
 fn becomes(before: &Prepared<BeforeChange>) -> Result<Likeness, Failure> {
+    if !before.undo.rendered {
+        return Ok(before.undo.becomes());
+    }
     Ok(Kept::unsealed(before.secret.as_ref())?.becomes(before.undo.becomes()))
 }
 

@@ -25,7 +25,7 @@ pub use read::{GetDirectories, List, Look, Read};
 pub use render::{Render, Value};
 pub use write::{Find, Kind, MakeDirectory, Put, Remove, RemoveDirectory};
 
-/// The domain.
+/// The `remit:files` domain.
 pub(crate) static DOMAIN: Domain =
     Domain { name: "files", interfaces: INTERFACES, systems: Some(&SystemsOf::<remit_backend::Files>::NEW) };
 

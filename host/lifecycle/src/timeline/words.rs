@@ -158,7 +158,9 @@ pub(crate) fn found_words(before: &Value) -> Option<String> {
     let shown: Map<String, Value> = before
         .as_object()?
         .iter()
-        .filter(|(name, value)| *name != "identity" && !value.is_object() && !value.is_array())
+        .filter(|(name, value)| {
+            !["identity", "rendered"].contains(&name.as_str()) && !value.is_object() && !value.is_array()
+        })
         .map(|(name, value)| (name.clone(), value.clone()))
         .collect();
     (!shown.is_empty()).then(|| value_words(&Value::Object(shown)))
@@ -178,6 +180,8 @@ pub(super) fn transition(before: Option<&Value>, after: Option<&Value>, unchange
                 .collect();
             value_words(&Value::Object(changed))
         }
+        // The size on record is that of the template.
+        (_, Some(_)) if before["rendered"] == true => "rendered from the template".to_owned(),
         (_, Some(after)) => before.get("becomes").and_then(file_words).unwrap_or_else(|| value_words(after)),
     };
     if let Some(was) = before.get("was").and_then(file_words) {
@@ -325,6 +329,10 @@ mod tests {
         });
         assert_eq!(transition(Some(&file), Some(&json!(null)), false), "absent → file of 3 bytes, mode 0600");
         assert_eq!(transition(Some(&file), None, true), "absent → unchanged");
+        let mut rendered = file.clone();
+        rendered["rendered"] = json!(true);
+        let words = transition(Some(&rendered), Some(&json!(null)), false);
+        assert_eq!(words, "absent → rendered from the template");
         // A change that did not happen has no missing answer.
         assert_eq!(transition(Some(&json!({"state": "enabled"})), None, true), "state enabled → unchanged");
         assert_eq!(transition(Some(&json!({"state": "enabled"})), None, false), "state enabled → no answer");
