@@ -1,19 +1,14 @@
 //! `remit:accounts` by the host itself: against a real `OpenLDAP` and a real `PostgreSQL`, checked by their own clients.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
-mod common;
-
-#[path = "accounts/between.rs"]
-mod between;
-#[path = "accounts/directory.rs"]
+pub mod between;
 mod directory;
-#[path = "accounts/roles.rs"]
 mod roles;
 
 use std::fs;
 
-use common::openldap::OpenLdap;
-use common::{Ran, World};
+use crate::common::openldap::OpenLdap;
+use crate::common::{Ran, World};
 use serde_json::{Value, json};
 
 const ACTION: &str = "account-steps.wasm";

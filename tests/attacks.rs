@@ -1,16 +1,13 @@
 //! Whoever wants authority that nobody gave: each attempt fails, and says why.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests")]
 
-#[path = "attacks/ways.rs"]
 mod ways;
-
-mod common;
 
 use std::fs;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use common::{POLICY, SECRET, World, finish, scope};
+use crate::common::{POLICY, SECRET, World, finish, scope};
 use remit_journal::{About, Act, Journal, LedgerEvent, SignedStatement};
 use remit_tlog::NoteSigner;
 use serde_json::Value;

@@ -1,12 +1,10 @@
 //! From nothing to a signed, tested action; and every mistake an author makes on the way.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
-mod common;
-
 use std::path::Path;
 use std::process::Command;
 
-use common::{Ran, World, finish, plugins};
+use crate::common::{Ran, World, finish, plugins};
 use tempfile::TempDir;
 
 /// A program in `dir`, with no home, and with what the guests' tools need on this machine.

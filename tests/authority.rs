@@ -1,12 +1,10 @@
 //! Requests, approvals, standing scopes, break-glass: the shipped policies, as people and bots meet them.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests")]
 
-mod common;
-
 use std::fs;
 use std::process::{Command, Stdio};
 
-use common::{POLICY, SECRET, World};
+use crate::common::{POLICY, SECRET, World};
 use jiff::{SignedDuration, Timestamp};
 use remit_gate::{Pattern, Scope};
 use remit_journal::{Event, Proof, Proven, Record, Started};
@@ -96,8 +94,8 @@ fn what_cannot_be_undone_needs_two_people_and_what_discloses_nobody_gets() {
     // Its least scope would not do: it imports more than it used.
     let least = ["request", "misbehave.wasm", "--input", &destroy, "--reason", "r", "--key", "bot.key"];
     world.remit(&least).exits(3).says("needs what the scope does not allow");
-    let accepts =
-        common::scope("", SECRET).replace("secrets/destroy\"", "secrets/destroy\"\nirrevocable = true");
+    let accepts = crate::common::scope("", SECRET)
+        .replace("secrets/destroy\"", "secrets/destroy\"\nirrevocable = true");
     world.write("destroy.toml", accepts);
     let scope = ["--scope", "destroy.toml", "--key", "bot.key"];
     let id = ask(&world, &[&["misbehave.wasm", "--input", &destroy][..], &scope].concat());
@@ -108,7 +106,8 @@ fn what_cannot_be_undone_needs_two_people_and_what_discloses_nobody_gets() {
     world.remit(&["approve", &id, "--key", "bob.key"]).exits(0);
     world.remit(&["run", &id, "--key", "bot.key"]).exits(0);
 
-    let scope = common::scope("", SECRET).replace("secrets/reveal\"", "secrets/reveal\"\ndisclose = true");
+    let scope =
+        crate::common::scope("", SECRET).replace("secrets/reveal\"", "secrets/reveal\"\ndisclose = true");
     world.write("reveal.toml", scope);
     let reveal = format!(r#"{{"do":"reveal","path":"{SECRET}","field":"api_key"}}"#);
     let args = ["request", "misbehave.wasm", "--input", &reveal, "--scope", "reveal.toml", "--without-plan"];
@@ -286,7 +285,7 @@ fn ssh_keys_sign_and_ssh_keygen_agrees() {
     let with_agent = |args: &[&str]| {
         let mut command = world.command(args);
         command.env("SSH_AUTH_SOCK", &socket);
-        common::finish(command, "")
+        crate::common::finish(command, "")
     };
     for _ in 0..100 {
         let mut add = Command::new("ssh-add");
@@ -406,7 +405,7 @@ fn everyone_is_told_at_least_once_and_in_order() {
             .collect()
     };
     let fails = format!(r#"{{"do":"rotate-then-fail","path":"{SECRET}"}}"#);
-    world.grant_scope(&common::scope("", SECRET), "misbehave.wasm", &fails, "g");
+    world.grant_scope(&crate::common::scope("", SECRET), "misbehave.wasm", &fails, "g");
     let ran = world.run("g");
     assert_ne!(ran.code, 0);
     assert!(ran.err.contains("the notifier `bad` failed"), "{}", ran.err);

@@ -2,16 +2,14 @@
 //! there, and what others put in its place is theirs. Against a real OpenBao, and on files as root.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
-mod common;
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use common::bao::Bao;
-use common::{Ran, World, finish, proxy, scope};
+use crate::common::bao::Bao;
+use crate::common::{Ran, World, finish, proxy, scope};
 use rustix::fs::XattrFlags;
 use serde_json::{Value, json};
 

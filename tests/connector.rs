@@ -1,19 +1,15 @@
 //! Actions that reach a system through a connector: a component for an interface that the host does not have compiled in.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
-mod common;
-
-#[path = "connector/house.rs"]
-mod house;
-#[path = "connector/proofs.rs"]
+pub mod house;
 mod proofs;
 
 use std::fs;
 use std::path::Path;
 use std::process::Stdio;
 
-use common::World;
-use common::server::Server;
+use crate::common::World;
+use crate::common::server::Server;
 use house::{House, Strike};
 use serde_json::Value;
 
@@ -139,7 +135,7 @@ fn it_is_planned_approved_run_replayed_and_taken_back() {
     let away = |args: &[&str]| {
         let mut command = world.command(args);
         command.env_remove("REMIT_HOME").env("XDG_CONFIG_HOME", world.path("away"));
-        common::finish(command, "").exits(0)
+        crate::common::finish(command, "").exits(0)
     };
     away(&["context", "add", "prod", &server.url, "--key", "bot.key"]);
     let here = world.remit(&["inspect", "home/lamps.wasm", "--json"]).exits(0).json();
@@ -148,7 +144,7 @@ fn it_is_planned_approved_run_replayed_and_taken_back() {
         [&["inspect", digest][..], &["inspect", digest, "--json"], &["inspect", "--diff", digest, digest]]
     {
         let there = away(&[asked, &["--context", "prod"]].concat()).out;
-        common::schema::hold(asked, &there);
+        crate::common::schema::hold(asked, &there);
         assert_eq!(there, world.remit(asked).exits(0).out, "{asked:?}");
     }
     drop(server);
@@ -157,7 +153,7 @@ fn it_is_planned_approved_run_replayed_and_taken_back() {
     assert!(!house.is_lit() && house.writes() == 2);
     world.remit(&["revert", &run]).exits(0);
     assert_eq!(house.writes(), 2, "undone once");
-    assert!(!common::contains(&world.all_bytes(), "the-token-of-the-house"));
+    assert!(!crate::common::contains(&world.all_bytes(), "the-token-of-the-house"));
     world.audit_is_sound();
 }
 
@@ -375,7 +371,7 @@ fn a_request_names_its_connector_and_is_void_with_another() {
     let allowed = "@id(\"elsewhere\")\nforbid (principal, action == Remit::Action::\"propose\", resource)\n\
                    unless { [\"https://lamps.example\"].containsAll(resource.connectorOrigins) };\n\
                    @id(\"dark\")\nforbid (principal, action == Remit::Action::\"trigger\", resource in Remit::Path::\"lamp:house/hall\");\n";
-    world.policies(&format!("{}{allowed}", common::POLICY));
+    world.policies(&format!("{}{allowed}", crate::common::POLICY));
     let asked = ["request", ACTION, "--input", "{}", "--reason", "test", "--key", "bot.key"];
     world.remit(&asked).exits(3).says("elsewhere");
     world.audit_is_sound();
@@ -428,7 +424,7 @@ fn the_shipped_connectors_pass_their_tests_offline() {
         if !tests.exists() {
             continue;
         }
-        let component = common::plugins().join(connector.file_name()).with_extension("wasm");
+        let component = crate::common::plugins().join(connector.file_name()).with_extension("wasm");
         let files = fs::read_dir(&tests).unwrap().map(|file| file.unwrap().path().display().to_string());
         let files: Vec<String> = files.collect();
         let mut asked = vec!["test", component.to_str().unwrap()];
@@ -439,7 +435,7 @@ fn the_shipped_connectors_pass_their_tests_offline() {
     assert!(tested > 10, "{tested}");
 
     // An action that uses connectors is tested without any.
-    let action = common::plugins().join("revoke-leaked-token.wasm");
+    let action = crate::common::plugins().join("revoke-leaked-token.wasm");
     let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../plugins/revoke-leaked-token/tests"));
     let files = fs::read_dir(folder).unwrap().map(|file| file.unwrap().path().display().to_string());
     let files: Vec<String> = files.collect();

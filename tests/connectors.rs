@@ -1,25 +1,17 @@
 //! The connectors that are shipped, each against the real system that it is for.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
-mod common;
-
-#[path = "connectors/aws.rs"]
 mod aws;
-#[path = "connectors/contract.rs"]
 mod contract;
-#[path = "connectors/declarative.rs"]
 mod declarative;
-#[path = "connectors/github.rs"]
 mod github;
-#[path = "connectors/gitlab.rs"]
 mod gitlab;
-#[path = "connectors/systems.rs"]
-mod systems;
+pub mod systems;
 
 use std::fs;
 
-use common::World;
-use common::bao::Bao;
+use crate::common::World;
+use crate::common::bao::Bao;
 use serde_json::{Value, json};
 use systems::System;
 
@@ -84,7 +76,7 @@ fn a_leaked_openbao_token_is_found_by_its_value_revoked_and_works_no_more() {
     assert_eq!(revoked["resource"], format!("token:bao/{accessor}"));
     assert!(world.remit(&["replay", &run]).exits(0).out.contains("identical"));
     for secret in [token, Bao::TOKEN] {
-        assert!(!common::contains(&world.all_bytes(), secret), "a secret is in the home");
+        assert!(!crate::common::contains(&world.all_bytes(), secret), "a secret is in the home");
     }
     // Who asks again is told that there is no such token; and nobody revokes the token that Remit itself uses.
     private(&world, "leaked", token);
@@ -122,7 +114,7 @@ fn a_registry_that_says_revoked_and_takes_the_token_is_found_out() {
     assert!(shown.contains("the leaked value still works"), "{shown}");
     let (_, listed) = npm.api("GET", "/-/npm/v1/tokens", &headers, &Value::Null);
     assert!(!listed.to_string().contains(key), "the registry says that it is gone: {listed}");
-    assert!(!common::contains(&world.all_bytes(), token));
+    assert!(!crate::common::contains(&world.all_bytes(), token));
     world.audit_is_sound();
 }
 
@@ -181,6 +173,6 @@ fn a_ticket_is_opened_commented_resolved_and_all_of_it_taken_back() {
     let issue = &issues()[0];
     assert_eq!(issue["messages"].as_array().unwrap().len(), 1, "{issue}");
     assert_eq!(issue["status"]["name"], "unread", "as before the comment");
-    assert!(!common::contains(&world.all_bytes(), "the-password-of-admin"));
+    assert!(!crate::common::contains(&world.all_bytes(), "the-password-of-admin"));
     world.audit_is_sound();
 }

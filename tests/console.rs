@@ -7,22 +7,16 @@
     reason = "tests"
 )]
 
-#[path = "console/chromium.rs"]
 mod chromium;
-mod common;
-#[path = "console/forged.rs"]
 mod forged;
-#[path = "console/looks.rs"]
 mod looks;
-#[path = "console/people.rs"]
 mod people;
-#[path = "console/sessions.rs"]
 mod sessions;
 
 use std::fs;
 use std::process::Command;
 
-use common::SECRET;
+use crate::common::SECRET;
 use people::Console;
 
 /// Two people and a bot: asked for, looked at, approved twice, started, taken back; and everything that was signed holds for those who
@@ -111,7 +105,7 @@ fn two_people_allow_what_a_bot_asks_for_and_one_takes_it_back() {
             let mut command = Command::new("ssh-keygen");
             command.args(["-Y", "verify", "-f", "allowed", "-I", name, "-n", "remit", "-s"]);
             command.arg(format!("evidence/approval-{name}.sig")).current_dir(world.dir.path());
-            common::finish(command, std::str::from_utf8(text).unwrap()).code
+            crate::common::finish(command, std::str::from_utf8(text).unwrap()).code
         };
         assert_eq!(verify(&signed), 0, "{name}");
         assert_ne!(verify(&[&signed[..], b" "].concat()), 0, "{name}");

@@ -1,15 +1,13 @@
 //! Changes that stand only for a while: `restore_after` and `page_after` of a scope.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
-mod common;
-
 use std::fs;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::bao::Bao;
-use common::server::{Server, problem, signed};
-use common::{Ran, SECRET, World, finish, scope};
+use crate::common::bao::Bao;
+use crate::common::server::{Server, problem, signed};
+use crate::common::{Ran, SECRET, World, finish, scope};
 use serde_json::{Value, json};
 
 /// The newest live run, with a state of its own.
@@ -298,7 +296,7 @@ fn policies_may_ask_for_it_and_a_freeze_does_not_stop_it() {
     let world = World::new();
     let only = "@id(\"for-a-while\")\nforbid (principal, action == Remit::Action::\"propose\", resource)\n\
         unless { resource has restoreAfterSeconds && resource.restoreAfterSeconds <= 7200 };\n";
-    world.policies(&format!("{}{only}", common::POLICY));
+    world.policies(&format!("{}{only}", crate::common::POLICY));
     let input = format!(r#"{{"do":"rotate-many","paths":["{SECRET}"]}}"#);
     let ask = |head: &str| {
         world.write("scope.toml", scope(head, SECRET));

@@ -7,16 +7,14 @@
     reason = "tests"
 )]
 
-mod common;
-
 use std::fs;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 
+use crate::common::server::Server;
+use crate::common::{Ran, SECRET, World, proxy};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use common::server::Server;
-use common::{Ran, SECRET, World, proxy};
 use remit_trust::{Sign as _, Signer};
 use serde_json::{Value, json};
 
@@ -32,8 +30,8 @@ fn user(world: &World, name: &str, args: &[&str]) -> Command {
 
 #[track_caller]
 fn as_user(world: &World, name: &str, args: &[&str]) -> Ran {
-    let ran = common::finish(user(world, name, args), "");
-    common::schema::hold(args, &ran.out);
+    let ran = crate::common::finish(user(world, name, args), "");
+    crate::common::schema::hold(args, &ran.out);
     ran
 }
 
@@ -169,7 +167,7 @@ fn a_repair_from_three_machines_is_the_same_commands() {
 #[test]
 fn a_person_elsewhere_says_what_became_of_a_call_in_doubt_and_watches() {
     use std::io::{BufRead as _, BufReader};
-    let doubt = common::bao::Doubt::about_a_destroy("");
+    let doubt = crate::common::bao::Doubt::about_a_destroy("");
     let (world, run) = (&doubt.world, doubt.run.as_str());
     let server = Server::of(world);
     add(world, "alice", &server.url).exits(0);
@@ -203,7 +201,7 @@ fn a_run_that_fails_ends_the_same_from_elsewhere() {
         ("rotate-then-outside", "on_failure = \"hold\"", 5),
         ("flood", "[limits]\nhost_calls = 5", 1),
     ] {
-        world.write("scope.toml", common::scope(head, SECRET));
+        world.write("scope.toml", crate::common::scope(head, SECRET));
         let input = format!(r#"{{"do":"{deed}","path":"{SECRET}","paths":["prod/other"]}}"#);
         let ask = ["request", "misbehave.wasm", "--input", &input, "--without-plan", "--scope", "scope.toml"];
         let ask = [&ask[..], &["--uses", "2", "--reason", "r", "--json"]].concat();
@@ -274,7 +272,7 @@ fn a_standing_scope_from_elsewhere_asks_for_what_is_outside() {
     for name in ["bot", "alice"] {
         add(&world, name, &server.url).exits(0);
     }
-    world.write("night.toml", common::scope("", SECRET));
+    world.write("night.toml", crate::common::scope("", SECRET));
     let standing = ["--standing", "--scope", "night.toml", "--for", "bot", "--reason", "night", "--json"];
     let asked = at(&world, "bot", &[&["request", ACTION][..], &standing].concat()).exits(0).json();
     let id = asked["request"]["id"].as_str().unwrap();

@@ -8,23 +8,12 @@
 //! `CRASH_ONLY=run/embedded/17/after` runs one case alone; the name is in its failure. `CRASH_SERVED=all` strikes a server everywhere.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
-#[path = "crash/acts.rs"]
 mod acts;
-mod common;
-#[path = "crash/files.rs"]
 mod files;
-#[allow(dead_code, reason = "the tests of connectors use the rest")]
-#[path = "connector/house.rs"]
-mod house;
-#[path = "crash/rehearsals.rs"]
 mod rehearsals;
-#[path = "crash/served.rs"]
 mod served;
-#[path = "crash/shim.rs"]
 mod shim;
-#[path = "crash/store.rs"]
 mod store;
-#[path = "crash/through.rs"]
 mod through;
 
 use std::collections::{BTreeSet, VecDeque};
@@ -36,8 +25,9 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use common::bao::Bao;
-use common::{Ran, World, finish};
+use crate::common::bao::Bao;
+use crate::common::{Ran, World, finish};
+use crate::connector::house;
 use serde_json::Value;
 use shim::{How, Point, Shim};
 use store::{FIELD, Store};
@@ -151,12 +141,12 @@ impl<'a> Scenario<'a> {
                 let config = template.home().join("remit.toml");
                 let text = fs::read_to_string(&config).unwrap();
                 // Each case makes its secrets anew.
-                let through = common::proxy::ageless(&server.address);
+                let through = crate::common::proxy::ageless(&server.address);
                 fs::write(config, text + &server.config().replace(&server.address, &through)).unwrap();
             }
         }
         let head = format!("on_failure = \"revert\"\n{more}\n[limits]\nchanges = 3");
-        template.write("scope.toml", common::scope(&head, "prod/*"));
+        template.write("scope.toml", crate::common::scope(&head, "prod/*"));
         for name in ["g", "next"] {
             let what = ["request", ACTION, "--input", INPUT, "--scope", "scope.toml", "--without-plan"];
             template.ask(&[&what[..], &["--ttl", "24h"]].concat(), name);

@@ -1,15 +1,13 @@
 //! `remit:databases` against a real `PostgreSQL`, checked by its own client.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
-mod common;
-
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use common::postgres::Postgres;
-use common::{Ran, World, contains};
+use crate::common::postgres::Postgres;
+use crate::common::{Ran, World, contains};
 use serde_json::{Value, json};
 
 const ACTION: &str = "database-steps.wasm";

@@ -1,15 +1,13 @@
 //! The server as a service of systemd: its unit, its readiness, and keys that are not in the home.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
-mod common;
-
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::os::unix::net::UnixDatagram;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use common::World;
+use crate::common::World;
 
 const UNIT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../server/systemd/remit.service");
 

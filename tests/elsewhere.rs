@@ -8,13 +8,11 @@
     reason = "tests"
 )]
 
-mod common;
-
 use std::fs;
 use std::process::Command;
 
-use common::bao::Doubt;
-use common::{Ran, SECRET, World};
+use crate::common::bao::Doubt;
+use crate::common::{Ran, SECRET, World};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
@@ -181,7 +179,7 @@ fn a_run_is_reverted_by_an_order_that_was_signed_elsewhere() {
     // Prepared by one whom no policy allows it.
     world.policies(&format!(
         "{}@id(\"n\")\nforbid (principal, action == Remit::Action::\"revert\", resource);\n",
-        common::POLICY
+        crate::common::POLICY
     ));
     world.remit(&["revert", &run, "--signed", "go.doc", "--keep-going"]).exits(3).says("may not");
     world.audit_is_sound();
@@ -322,7 +320,7 @@ fn attack_a_rehearsal_by_a_request_that_nobody_prepared() {
 
     // One that looks at nothing is prepared, and filled in: a script that reads, and a plan that says so.
     let ask = ["request", "hostile.wasm", "--input", r#"{"run":[]}"#, "--scope", "s.toml", "--reason", "r"];
-    world.write("s.toml", common::scope("", SECRET));
+    world.write("s.toml", crate::common::scope("", SECRET));
     world.remit(&[&ask[..], &["--key", "bot.pub", "--prepare", "r.doc"]].concat()).exits(0);
     let mut request = document(&world, "r.doc");
     let rule = serde_json::json!({"capability": "remit:files/read", "resources": ["file:etc/**"]});

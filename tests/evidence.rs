@@ -2,16 +2,14 @@
 //! demands it before a workload is cut off. What is kept is looked at by `tar`, and by AWS's own client.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
-mod common;
-
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use common::netns::{Wire, nft};
-use common::{Ran, World, contains};
+use crate::common::netns::{Wire, nft};
+use crate::common::{Ran, World, contains};
 use remit_trust::Digest;
 use serde_json::{Value, json};
 

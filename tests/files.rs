@@ -1,14 +1,12 @@
 //! Files of a granted directory, edited by an ordinary Python program, through the command line.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
-mod common;
-
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use common::World;
+use crate::common::World;
 use serde_json::{Value, json};
 
 const ACTION: &str = "edit-file.wasm";
@@ -77,7 +75,7 @@ fn a_configuration_is_edited_and_taken_back() {
     assert_eq!(changes, 1, "however many pieces it was written in");
     world.remit(&["show", &run]).exits(0);
     let bytes = world.all_bytes();
-    assert!(!common::contains(&bytes, "not for guests"), "content is nowhere in clear");
+    assert!(!crate::common::contains(&bytes, "not for guests"), "content is nowhere in clear");
 
     let replay = world.remit(&["replay", &run]).exits(0);
     assert!(replay.out.contains("identical"), "{}", replay.out);

@@ -1,13 +1,11 @@
 //! Components from strangers: whatever is in the file, the answer is bounded, right, and the same from every command.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
-mod common;
-
 use std::io::{BufRead as _, BufReader};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use common::World;
+use crate::common::World;
 use serde_json::{Value, json};
 
 /// An answer, not a hang: it is an unoptimised program on a machine with much else to do. What holds is the processor time.

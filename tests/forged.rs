@@ -3,18 +3,16 @@
 
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
-mod common;
-
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
+use crate::common::issuer::Issuer;
+use crate::common::server::{REQUESTS, RUNS, Server, ask, decide, end, id, key_id, raw, signed, upload};
+use crate::common::{SECRET, World};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use common::issuer::Issuer;
-use common::server::{REQUESTS, RUNS, Server, ask, decide, end, id, key_id, raw, signed, upload};
-use common::{SECRET, World};
 use jiff::{SignedDuration, Timestamp};
 use remit_client::{Client, ToSign};
 use remit_journal::RunId;

@@ -3,8 +3,6 @@
 
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
-mod common;
-
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::ffi::OsStrExt as _;
@@ -12,9 +10,9 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use crate::common::{Ran, SECRET, World, contains, finish, scope};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use common::{Ran, SECRET, World, contains, finish, scope};
 use tempfile::TempDir;
 
 const ACTION: &str = "rotate-secret.wasm";

@@ -2,12 +2,10 @@
 
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests")]
 
-mod common;
-
 use std::fs;
 use std::path::Path;
 
-use common::{POLICY, Ran, World, finish};
+use crate::common::{POLICY, Ran, World, finish};
 use tempfile::TempDir;
 
 /// A folder of keys, and no home yet.

@@ -1,14 +1,12 @@
 //! What an error advises is true for each of its causes, and is the next step.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests")]
 
-mod common;
-
 use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::process::Command;
 
-use common::World;
+use crate::common::World;
 
 /// Runs each command, and demands its exit code, words of the error, and words of the help.
 #[track_caller]

@@ -7,23 +7,14 @@
 //! that fails is made as small as it gets and printed: add it to `hostile/found.json`, and it is played for ever.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
-#[path = "hostile/case.rs"]
 mod case;
-mod common;
-#[path = "hostile/drive.rs"]
 mod drive;
-#[path = "hostile/estate.rs"]
 mod estate;
-#[path = "hostile/jobs.rs"]
 mod jobs;
-#[path = "hostile/model.rs"]
 mod model;
-#[path = "hostile/play.rs"]
 mod play;
-#[path = "hostile/remote.rs"]
 mod remote;
 #[allow(dead_code, reason = "shared with the guest")]
-#[path = "hostile/script.rs"]
 mod script;
 
 use std::cell::RefCell;

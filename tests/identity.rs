@@ -8,15 +8,13 @@
     reason = "tests"
 )]
 
-mod common;
-
 use std::fs;
 use std::time::{Duration, Instant};
 
-use common::issuer::{Issuer, encode};
-use common::job::{SHOP, change, in_job, in_job_with_stdin, rules, scan, software, with};
-use common::server::{Server, problem};
-use common::{SECRET, World};
+use crate::common::issuer::{Issuer, encode};
+use crate::common::job::{SHOP, change, in_job, in_job_with_stdin, rules, scan, software, with};
+use crate::common::server::{Server, problem};
+use crate::common::{SECRET, World};
 use jiff::SignedDuration;
 use remit_client::{Client, ClientError, ToSign};
 use remit_gate::Scope;
@@ -190,7 +188,7 @@ fn a_token_is_worth_a_key_once_and_every_other_is_worth_nothing() {
     let server = Server::of(&world);
     assert!(refused(&server, &good).contains("it was exchanged before"));
     world.audit_is_sound();
-    assert!(!common::contains(&world.all_bytes(), &good), "a token is kept");
+    assert!(!crate::common::contains(&world.all_bytes(), &good), "a token is kept");
 }
 
 #[test]
@@ -449,7 +447,7 @@ fn a_job_repairs_what_a_scanner_found_in_the_source() {
     world.remit(&["test", "rotate-leaked.wasm", offline]).exits(0);
     with(&world, &(rules(&issuer, "github", "") + &software("ci", SHOP)));
     // Made here, so that nothing that looks like a key is in this file.
-    let random = common::issuer::encode(remit_trust::random().unwrap());
+    let random = crate::common::issuer::encode(remit_trust::random().unwrap());
     let random: String = random.chars().filter(char::is_ascii_alphanumeric).take(32).collect();
     let value = format!("sk_live_{random}");
     world.remit_with_stdin(&["secret", "put", SECRET, "api_key"], &value).exits(0);
@@ -505,7 +503,7 @@ fn a_job_repairs_what_a_scanner_found_in_the_source() {
     for text in [&asked.out, &asked.err, &ran.out, &ran.err] {
         assert!(!text.contains(&value), "{text}");
     }
-    assert!(!common::contains(&world.all_bytes(), &value));
+    assert!(!crate::common::contains(&world.all_bytes(), &value));
     world.audit_is_sound();
 }
 
@@ -530,7 +528,7 @@ fn github_is_asked_for_a_token_with_the_audience() {
         command.env("XDG_CONFIG_HOME", world.path("job.config"));
         command.env("ACTIONS_ID_TOKEN_REQUEST_URL", format!("{}/token?api-version=2.0", issuer.url));
         command.env("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "the runner's");
-        common::finish(command, "")
+        crate::common::finish(command, "")
     };
     let answer = |status, body: &str| {
         issuer.answer("/token?api-version=2.0&audience=remit", (status, String::new(), body.to_owned()));

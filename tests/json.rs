@@ -2,11 +2,9 @@
 //! described. Every other test that asks for JSON is held to it too, see `common/schema.rs`.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests")]
 
-mod common;
-
 use std::collections::BTreeSet;
 
-use common::{SECRET, World, schema, scope};
+use crate::common::{SECRET, World, schema, scope};
 use serde_json::json;
 
 const ACTION: &str = "rotate-secret.wasm";

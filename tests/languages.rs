@@ -2,12 +2,10 @@
 //! cost.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
-mod common;
-
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use common::{World, finish};
+use crate::common::{World, finish};
 use serde_json::{Value, json};
 
 const LANGUAGES: [&str; 5] = ["c", "js", "ts", "python", "go"];

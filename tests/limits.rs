@@ -1,18 +1,16 @@
 //! Guests that misbehave, and the named end each of them comes to.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
-mod common;
-
 use std::process::Command;
 
-use common::{Ran, SECRET, World};
+use crate::common::{Ran, SECRET, World};
 
 const GUEST: &str = "misbehave.wasm";
 
 /// Runs a deed under limits; returns the run as JSON and what it said.
 #[track_caller]
 fn ends(world: &World, input: &str, limits: &str, code: i32, words: &str) -> serde_json::Value {
-    let scope = common::scope(&format!("[limits]\n{limits}"), SECRET);
+    let scope = crate::common::scope(&format!("[limits]\n{limits}"), SECRET);
     world.grant_scope(&scope, GUEST, input, "g");
     world.run("g").exits(code).says(words).json()
 }
@@ -89,7 +87,7 @@ fn cramped(world: &World, args: &[&str]) -> Ran {
         .current_dir(remit.get_current_dir().unwrap())
         .env_clear()
         .envs(remit.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    common::finish(shell, "")
+    crate::common::finish(shell, "")
 }
 
 #[test]
@@ -97,7 +95,7 @@ fn a_machine_without_room_is_not_the_actions_fault() {
     let world = World::new();
     let (input, room) = (format!(r#"{{"path":"{SECRET}"}}"#), "the host has no room for the action");
     cramped(&world, &["plan", "rotate-secret.wasm", "--input", &input]).exits(1).says(room);
-    let scope = common::scope("", SECRET);
+    let scope = crate::common::scope("", SECRET);
     for (name, cramps, version) in [("g", true, 1), ("h", false, 2)] {
         world.grant_scope(&scope, "rotate-secret.wasm", &input, name);
         let run = ["run", &*world.request(name), "--key", "bot.key", "--json"];
@@ -122,7 +120,7 @@ fn attack_a_rehearsal_with_limits_of_its_own() {
     let world = World::new();
     let input = format!(r#"{{"path":"{SECRET}"}}"#);
     let refused = |world: &World, limit: &str, says: &str| {
-        world.write("s.toml", common::scope(&format!("[limits]\n{limit}"), SECRET));
+        world.write("s.toml", crate::common::scope(&format!("[limits]\n{limit}"), SECRET));
         for ask in [&["plan"][..], &["request", "--reason", "r"]] {
             let given = ["rotate-secret.wasm", "--input", &input, "--scope", "s.toml", "--key", "bot.key"];
             let ran = world.remit(&[ask, &given].concat());

@@ -1,15 +1,13 @@
 //! `remit:network` against the kernel's own filter, in network namespaces of the test's, checked by `nft` and by connecting.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
-mod common;
-
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::netns::{Wire, nft};
-use common::{Ran, World};
+use crate::common::netns::{Wire, nft};
+use crate::common::{Ran, World};
 use serde_json::{Value, json};
 
 const ACTION: &str = "network-steps.wasm";

@@ -1,12 +1,10 @@
 //! The main job against a real OpenBao, checked by OpenBao's own client.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
-mod common;
-
 use std::fs;
 
-use common::bao::Bao;
-use common::{Ran, SECRET, World, finish};
+use crate::common::bao::Bao;
+use crate::common::{Ran, SECRET, World, finish};
 
 const ACTION: &str = "rotate-secret.wasm";
 
@@ -57,7 +55,7 @@ fn rotate_and_revert() {
 
     let everything = world.all_bytes();
     for secret in ["old-value", value.as_str(), Bao::TOKEN] {
-        assert!(!common::contains(&everything, secret), "no file of the home holds a secret in clear");
+        assert!(!crate::common::contains(&everything, secret), "no file of the home holds a secret in clear");
     }
     let (run, _) = world.last_run();
     remit(&world, &["revert", &run]).exits(0);
@@ -145,7 +143,7 @@ fn a_busy_server_is_asked_once_to_write_and_looked_at_after() {
     let world = world(&bao);
     let config = world.home().join("remit.toml");
     let direct = fs::read_to_string(&config).unwrap();
-    let proxy = common::proxy::answering(&bao.address, "POST /v1/secret/data/", BUSY);
+    let proxy = crate::common::proxy::answering(&bao.address, "POST /v1/secret/data/", BUSY);
     fs::write(&config, direct.replace(&bao.address, &proxy)).unwrap();
     let id = approved(&world);
     // The undo is a write too, and so nobody knows what there is.

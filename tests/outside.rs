@@ -2,13 +2,11 @@
 //! route with what fits the description and with what does not; clients of the Model Context Protocol use its tools.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
-mod common;
-
 use std::path::PathBuf;
 use std::process::Command;
 
-use common::server::Server;
-use common::{World, proxy};
+use crate::common::server::Server;
+use crate::common::{World, proxy};
 
 #[test]
 fn schemathesis_finds_nothing() {

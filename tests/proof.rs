@@ -1,14 +1,12 @@
 //! What the journal proves to someone who has only a public key; and what a replay shows.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
-mod common;
-
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use common::witness::Witness;
-use common::{SECRET, World, finish, scope};
+use crate::common::witness::Witness;
+use crate::common::{SECRET, World, finish, scope};
 use serde_json::Value;
 
 const ACTION: &str = "rotate-secret.wasm";
@@ -32,7 +30,7 @@ fn key(world: &World) -> String {
 }
 
 /// `check-proof` on a machine that has nothing: no home, no journal.
-fn check(world: &World, file: &str, key: &str) -> common::Ran {
+fn check(world: &World, file: &str, key: &str) -> crate::common::Ran {
     let mut command = world.command(&["audit", "check-proof", file, "--key", key]);
     command.env("REMIT_HOME", world.path("nowhere"));
     finish(command, "")
@@ -539,7 +537,7 @@ fn attack_the_proofs_of_runs_that_did_not_simply_end() {
         ["run", ACTION, "--input", &input(), "--under", id, "--reason", "r", "--key", "bot.key", "--json"];
     let standing = world.remit(&run).exits(0).json()["run"].as_str().unwrap().to_owned();
     // Of which a person said what became of it, at another home.
-    let doubt = common::bao::Doubt::about_a_destroy("");
+    let doubt = crate::common::bao::Doubt::about_a_destroy("");
     doubt.does(&["resolve", &doubt.run, "--happened", "--reason", "looked"]).exits(5);
 
     let homes = [(&world, vec![recovered, reverted, standing]), (&doubt.world, vec![doubt.run.clone()])];

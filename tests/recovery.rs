@@ -1,7 +1,6 @@
 //! What comes after a run: reverts by hand, killed hosts, calls in doubt, and keys that change and expire.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
-mod common;
 #[path = "../host/journal/tests/support/mod.rs"]
 mod journal;
 
@@ -10,8 +9,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use common::bao::Doubt;
-use common::{SECRET, World, contains, finish, scope};
+use crate::common::bao::Doubt;
+use crate::common::{SECRET, World, contains, finish, scope};
 
 const ACTION: &str = "rotate-secret.wasm";
 const ENDLESS: &str = "[limits]\nfuel = 1_000_000_000_000\nwall_time = \"5m\"\n";

@@ -1,11 +1,9 @@
 //! What must not get in, and what it is told.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
-mod common;
-
 use std::fs;
 
-use common::{SECRET, World};
+use crate::common::{SECRET, World};
 use serde_json::Value;
 
 const ACTION: &str = "rotate-secret.wasm";

@@ -2,15 +2,13 @@
 //! them, and a receiver that does not take what it is told is told later.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
-mod common;
-
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, Instant};
 
-use common::receiver::{failing, receiver};
-use common::server::{Server, signed};
-use common::{SECRET, World};
+use crate::common::receiver::{failing, receiver};
+use crate::common::server::{Server, signed};
+use crate::common::{SECRET, World};
 use serde_json::{Value, json};
 
 /// Writes a file of the home that nobody else reads.
@@ -72,7 +70,7 @@ fn a_server_reminds_of_a_review_once_each_time() {
     for args in [&["notify"][..], &["freeze", "--reason", "over"], &["notify"]] {
         let mut command = world.command(args);
         command.envs(environment.iter().copied());
-        common::finish(command, "").exits(0);
+        crate::common::finish(command, "").exits(0);
     }
     assert_eq!(next()["kind"], "frozen");
     world.audit_is_sound();

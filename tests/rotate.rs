@@ -1,9 +1,7 @@
 //! The main job, end to end, through the command line.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
-mod common;
-
-use common::{SECRET, World, contains};
+use crate::common::{SECRET, World, contains};
 use serde_json::Value;
 
 const ACTION: &str = "rotate-secret.wasm";
@@ -205,5 +203,5 @@ fn secrets_stay_on_the_hosts_side() {
 
 /// Every capability of `misbehave` on one secret.
 fn everything(secret: &str, on_failure: &str) -> String {
-    common::scope(&format!("on_failure = \"{on_failure}\"\n[limits]\nchanges = 5"), secret)
+    crate::common::scope(&format!("on_failure = \"{on_failure}\"\n[limits]\nchanges = 5"), secret)
 }

@@ -2,15 +2,13 @@
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests")]
 
-mod common;
-
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use common::server::{Server, problem, signed};
-use common::{Ran, SECRET, World, contains};
+use crate::common::server::{Server, problem, signed};
+use crate::common::{Ran, SECRET, World, contains};
 use remit_trust::Opening;
 use serde_json::{Value, json};
 

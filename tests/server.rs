@@ -8,8 +8,6 @@
     reason = "tests"
 )]
 
-mod common;
-
 use std::fs;
 use std::io::{BufRead as _, Read as _, Write as _};
 use std::net::TcpStream;
@@ -17,11 +15,11 @@ use std::sync::Mutex;
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
-use common::bao::Bao;
-use common::server::{
+use crate::common::bao::Bao;
+use crate::common::server::{
     Begun, REQUESTS, RUNS, Server, ask, decide, end, id, problem, raw, signed, start, upload,
 };
-use common::{SECRET, World, proxy, scope};
+use crate::common::{SECRET, World, proxy, scope};
 use remit_client::{Client, ToSign};
 use remit_trust::Digest;
 use serde_json::{Value, json};
@@ -275,7 +273,7 @@ fn the_same_is_not_asked_for_twice() {
     let first = ask(&bot, "leaked");
     assert_eq!(ask(&bot, "leaked"), first);
     // Somebody else's, another reason, and without the header.
-    let others = [ask(&alice, "leaked"), ask(&bot, "stale"), common::server::ask(&bot, &action)];
+    let others = [ask(&alice, "leaked"), ask(&bot, "stale"), crate::common::server::ask(&bot, &action)];
     for (n, other) in others.iter().enumerate() {
         assert_ne!(id(other), id(&first), "{n}");
     }
@@ -299,7 +297,7 @@ fn the_log_is_served_as_files_that_may_be_kept() {
     let world = World::new();
     // More than a full tile of records: it looks until it may not look any more.
     let flood = format!(r#"{{"do":"flood","path":"{SECRET}"}}"#);
-    world.write("scope.toml", common::scope("[limits]\nhost_calls = 150\n", SECRET));
+    world.write("scope.toml", crate::common::scope("[limits]\nhost_calls = 150\n", SECRET));
     world.remit(&["plan", "misbehave.wasm", "--input", &flood, "--scope", "scope.toml"]).exits(1);
     let server = Server::of(&world);
     let authority = server.url.strip_prefix("http://").unwrap();

@@ -9,17 +9,17 @@
     reason = "tests"
 )]
 
-mod common;
-
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
+use crate::common::server::{
+    REQUESTS, RUNS, Server, ask, decide, end, id, key_id, problem, raw, start, upload,
+};
+use crate::common::{SECRET, World};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use common::server::{REQUESTS, RUNS, Server, ask, decide, end, id, key_id, problem, raw, start, upload};
-use common::{SECRET, World};
 use remit_client::{Client, ToSign};
 use remit_trust::Digest;
 use serde_json::{Value, json};
@@ -159,7 +159,7 @@ fn a_document_counts_only_here_and_only_while_its_key_does() {
     let trust = ["--publisher", "publisher.pub", "--admin", "admin.key"];
     let people = ["--human", "alice.pub", "--human", "bob.pub", "--agent", "bot.pub"];
     other.remit(&[&["init", "--log", "other.example/journal"][..], &trust, &people].concat()).exits(0);
-    other.policies(common::POLICY);
+    other.policies(crate::common::POLICY);
     let elsewhere = Server::of(&other);
     let there = elsewhere.client(&other, "alice");
     let (status, code, detail) = problem(there.submit::<Value>("/api/v1/decisions", &by_alice));
@@ -380,7 +380,7 @@ fn a_stream_ends_with_the_key_of_its_reader() {
     let world = World::new();
     let input = format!(r#"{{"do":"rotate-then-loop","path":"{SECRET}"}}"#);
     let limits = "[limits]\nfuel = 1_000_000_000_000\nwall_time = \"5m\"\n";
-    world.grant_scope(&common::scope(limits, SECRET), "misbehave.wasm", &input, "endless");
+    world.grant_scope(&crate::common::scope(limits, SECRET), "misbehave.wasm", &input, "endless");
     let server = Server::of(&world);
     // Nothing of the run depends on him.
     let (bob, bot) = (server.client(&world, "bob"), server.client(&world, "bot"));

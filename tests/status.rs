@@ -2,11 +2,9 @@
 //! read, and budgets and rules say what they are about to refuse.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests")]
 
-mod common;
-
 use std::fs;
 
-use common::{POLICY, Ran, SECRET, World, scope};
+use crate::common::{POLICY, Ran, SECRET, World, scope};
 use serde_json::{Value, json};
 
 const ACTION: &str = "rotate-secret.wasm";
@@ -453,7 +451,7 @@ fn times_are_told_in_the_zone_of_whoever_asks_and_never_rounded_up() {
     let (run, records) = world.last_run();
     let mut command = world.command(&["show", &run, "--local"]);
     command.env("TZ", "Asia/Tokyo");
-    let local = common::finish(command, "").exits(0).out;
+    let local = crate::common::finish(command, "").exits(0).out;
     let utc = world.remit(&["show", &run]).exits(0).out;
     assert!(local.contains("+09:00") && !local.contains("Z  started"), "{local}");
     let when = |told: &str| {
@@ -510,7 +508,7 @@ fn who_may_not_is_told_who_may() {
     assert!(!told.contains("started by"), "nobody started it: {told}");
     let mut keyless = world.command(&["approve", &id]);
     keyless.env_remove("REMIT_KEY");
-    let refused = common::finish(keyless, "").says("no key was given");
+    let refused = crate::common::finish(keyless, "").says("no key was given");
     assert!(!refused.err.contains("nobody who may act"), "{}", refused.err);
 }
 

@@ -1,9 +1,7 @@
 //! What happened, as others read it: an incident report, a stream of records, OCSF events.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
-mod common;
-
-use common::{SECRET, World, contains, scope};
+use crate::common::{SECRET, World, contains, scope};
 use serde_json::Value;
 
 const ACTION: &str = "rotate-secret.wasm";

@@ -2,11 +2,9 @@
 
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests")]
 
-mod common;
-
 use std::fs;
 
-use common::{POLICY, SECRET, World, contains, scope};
+use crate::common::{POLICY, SECRET, World, contains, scope};
 use serde_json::Value;
 
 fn configure(world: &World, more: &str) {
@@ -67,7 +65,7 @@ fn attack_giving_up_is_an_order_of_somebody_entitled() {
     give_up("bot.key", &["--reason", "quiet"]).exits(3).says("may not");
     let mut keyless = world.command(&["notify", "--give-up", "pager", "--reason", "quiet"]);
     keyless.env_remove("REMIT_KEY");
-    common::finish(keyless, "").exits(2).says("no key was given");
+    crate::common::finish(keyless, "").exits(2).says("no key was given");
     assert_eq!(acts(&world, "notified").len(), before);
     // The next event still cannot be told.
     give_up("alice.key", &["--reason", "that pager is gone"]).exits(1);
@@ -112,7 +110,8 @@ fn attack_what_an_action_was_told_it_cannot_tell_on() {
     world.grant_scope(&open, "misbehave.wasm", &input, "g");
     let ran = world.run("g").exits(0);
     let (run, _) = world.last_run();
-    let told = |ran: &common::Ran| contains(ran.out.as_bytes(), VALUE) || contains(ran.err.as_bytes(), VALUE);
+    let told =
+        |ran: &crate::common::Ran| contains(ran.out.as_bytes(), VALUE) || contains(ran.err.as_bytes(), VALUE);
     assert!(!told(&ran), "{ran:?}");
     assert_eq!(ran.json()["sealed"], true);
     for args in [

@@ -2,9 +2,7 @@
 //! `INSTA_UPDATE=always cargo xtask test`, then read the difference.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
-mod common;
-
-use common::{SECRET, World};
+use crate::common::{SECRET, World};
 
 /// Runs commands and keeps what they print, as a session.
 fn session(world: &World, lines: &[&[&str]]) -> String {

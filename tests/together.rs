@@ -8,7 +8,6 @@
     reason = "tests"
 )]
 
-mod common;
 #[allow(dead_code, reason = "the benchmarks use the rest")]
 #[path = "bench/house.rs"]
 mod house;
@@ -35,7 +34,7 @@ const MANY: usize = 48;
 
 fn house() -> (Runtime, Arc<House>) {
     let threads = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let action = std::fs::read(common::plugins().join("measure.wasm")).unwrap();
+    let action = std::fs::read(crate::common::plugins().join("measure.wasm")).unwrap();
     (threads, Arc::new(House::new(&std::env::temp_dir(), &action)))
 }
 
@@ -105,7 +104,7 @@ fn a_run_waits_for_the_disk_once_for_each_change_and_once_at_its_end() {
 /// A home whose secrets answer when they are let.
 fn slow() -> (Runtime, tempfile::TempDir, House, Arc<AtomicUsize>, Arc<tokio::sync::Notify>) {
     let threads = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let action = fs::read(common::plugins().join("measure.wasm")).unwrap();
+    let action = fs::read(crate::common::plugins().join("measure.wasm")).unwrap();
     let dir = House::found(&std::env::temp_dir(), &action);
     let parked = Arc::new(AtomicUsize::new(0));
     let secrets = Memory::parking(Arc::clone(&parked));
@@ -190,7 +189,7 @@ fn what_starts_is_what_was_asked_for() {
     let (threads, house) = house();
     threads.block_on(async {
         let request = house.approved("0", 9).await;
-        let other = Candidate::read(&common::plugins().join("misbehave.wasm")).unwrap();
+        let other = Candidate::read(&crate::common::plugins().join("misbehave.wasm")).unwrap();
         let [same, another] = ["0", "1"].map(|text| Input::parse(text, "the input").unwrap());
         let prepare = |what| {
             prepare_start(&house.host, house.bot.key(), request, Some(what), None)
@@ -263,7 +262,7 @@ fn a_run_under_a_standing_scope_has_the_changes_of_its_plan_and_no_more() {
         let failed = failed.unwrap_err();
         assert!(!matches!(failed, Error::Forbidden { .. }), "{failed}");
         // Another action is not what it is for, whatever it would do.
-        let other = Candidate::read(&common::plugins().join("misbehave.wasm")).unwrap();
+        let other = Candidate::read(&crate::common::plugins().join("misbehave.wasm")).unwrap();
         let refused =
             house.bot.start(&house.host, request, Some((&other, &two)), Some("r")).await.unwrap_err();
         assert!(matches!(refused, Error::Admission(_) | Error::NotReady { .. }), "{refused}");

@@ -1,14 +1,12 @@
 //! What a collector of traces gets: which call led to which run and which host calls, and nothing that anybody would keep to themselves.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
-mod common;
-
 use std::fs;
 use std::time::Duration;
 
-use common::receiver::receiver;
-use common::server::{REQUESTS, RUNS, Server, end, problem, raw, start};
-use common::{SECRET, World, contains, scope};
+use crate::common::receiver::receiver;
+use crate::common::server::{REQUESTS, RUNS, Server, end, problem, raw, start};
+use crate::common::{SECRET, World, contains, scope};
 use serde_json::{Value, json};
 
 /// A server that sends its traces to this address.

@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::between::{between, garbled, success};
-use super::common::openldap::OpenLdap;
-use super::common::{POLICY, World, contains};
 use super::{ACTION, approved, directory, done, input, refused, run, world};
+use crate::common::openldap::OpenLdap;
+use crate::common::{POLICY, World, contains};
 
 const ALICE: &str = "uid=alice,ou=people,dc=example,dc=org";
 const BOB: &str = "uid=bob,ou=people,dc=example,dc=org";

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::common::postgres::Postgres;
 use super::{approved, done, refused, run, world};
+use crate::common::postgres::Postgres;
 
 #[test]
 fn a_role_is_an_account_that_is_disabled_and_loses_its_sessions() {

@@ -1,6 +1,6 @@
 //! A world to test in: a home with keys, a signed action and a secret, and `remit` as a person types it.
 
-#![allow(dead_code, reason = "each test binary uses its own part")]
+#![allow(dead_code, reason = "the test of one more domain uses a part of it")]
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 pub mod agent;

@@ -9,9 +9,9 @@ use remit_lifecycle::{Decision, Home, Input, KeyHolder, RequestOptions};
 use remit_sandbox::Candidate;
 use remit_trust::Signer;
 
-use super::common::World;
 use super::house::{House, Strike};
 use super::{ACTION, SCOPE, world};
+use crate::common::World;
 
 /// An action that looks at the lamp before it switches it on.
 fn look_first(world: &World) -> &'static str {
@@ -144,7 +144,7 @@ fn a_change_with_a_sealed_argument_is_taken_back_and_recovered() {
     }
     assert!(at > 4, "it makes a few requests");
     for secret in [CODE, "the-token-of-the-house"] {
-        assert!(!super::common::contains(&world.all_bytes(), secret), "{secret} is in the home");
+        assert!(!crate::common::contains(&world.all_bytes(), secret), "{secret} is in the home");
     }
     world.audit_is_sound();
 }

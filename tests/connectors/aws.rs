@@ -9,8 +9,8 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use serde_json::{Value, json};
 
 use super::private;
+use super::systems::program;
 use crate::common::{self, World, proxy};
-use crate::systems::program;
 
 const ANSWER: &str = "answer-leak.wasm";
 const SCOPE: &str = "

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::common::{self, World, proxy};
 use super::systems::System;
 use super::{private, world};
+use crate::common::{self, World, proxy};
 
 const SUSPEND: &str = "suspend.wasm";
 const CLOSE: &str = "close.wasm";

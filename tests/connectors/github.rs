@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::contract::{Answer, Asked, Contract, System, moment, with};
+use super::{FOLLOW, private, world};
 use crate::common::{self, World};
-use crate::{FOLLOW, private, world};
 
 const TOKEN: &str = "ghs_theTokenOfTheInstallation";
 const LEAKED: &str = "ghp_aTokenThatLeakedFromAlice";

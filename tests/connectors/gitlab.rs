@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::contract::{Answer, Asked, Contract, System, moment, with};
+use super::{FOLLOW, REVOKE, private, revocation, world};
 use crate::common;
-use crate::{FOLLOW, REVOKE, private, revocation, world};
 
 const ADMIN: &str = "glpat-theTokenOfAnAdministrator";
 const LEAKED: &str = "glpat-aTokenThatLeakedFromAlice";

@@ -4,8 +4,8 @@ use std::fs;
 
 use serde_json::{Value, json};
 
+use super::people::{Console, call, prepare, sign};
 use crate::common::{self, World};
-use crate::people::{Console, call, prepare, sign};
 
 /// The status and the code of a problem.
 pub fn refused((status, told): (u64, Value)) -> (u64, String) {

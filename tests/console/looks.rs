@@ -12,8 +12,8 @@ use remit_trust::Sealed;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use crate::chromium::Tab;
-use crate::people::Console;
+use super::chromium::Tab;
+use super::people::Console;
 
 /// How much may be sent for a page, with all that belongs to it.
 const HEAVIEST: u64 = 50 * 1024;

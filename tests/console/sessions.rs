@@ -2,9 +2,9 @@
 
 use serde_json::json;
 
+use super::forged::refused;
+use super::people::{Console, call};
 use crate::common;
-use crate::forged::refused;
-use crate::people::{Console, call};
 
 /// What a call outside of a browser is answered: the status, and the whole.
 fn plain(console: &Console, head: &str) -> (u16, String) {

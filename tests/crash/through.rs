@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
+use super::house::House;
 use super::*;
-use crate::house::House;
 
 const LAMP: &str = "lamp.wasm";
 const SCOPE: &str = "on_failure = \"revert\"\n[[allow]]\ncapability = \"acme:lamps/read\"\nresources = [\"lamp:house/**\"]\n\

@@ -3,9 +3,9 @@
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::drive::{REASON, Who};
-use crate::model::Law;
-use crate::script::{Script, Step, Test};
+use super::drive::{REASON, Who};
+use super::model::Law;
+use super::script::{Script, Step, Test};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

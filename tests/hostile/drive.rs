@@ -24,11 +24,11 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use crate::estate::{Meddler, Node, Snapshot, Version, estate, furnish, nodes, seed};
-use crate::jobs::Jobs;
-use crate::model::{Certified, Law};
-use crate::remote::Remote;
-use crate::script::Script;
+use super::estate::{Meddler, Node, Snapshot, Version, estate, furnish, nodes, seed};
+use super::jobs::Jobs;
+use super::model::{Certified, Law};
+use super::remote::Remote;
+use super::script::Script;
 
 /// Who there is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -16,7 +16,7 @@ use remit_capability::fixture::Offline as _;
 use remit_gate::{Authority, Estate, Resource};
 use remit_lifecycle::Home;
 
-use crate::model::Certified;
+use super::model::Certified;
 
 /// The secrets that every case begins with, each with its fields, version by version.
 const SECRETS: [(&str, &[&str], usize); 4] = [

@@ -3,8 +3,8 @@
 
 use std::time::{Duration, Instant};
 
+use super::model::Certified;
 use crate::common::issuer::Issuer;
-use crate::model::Certified;
 
 pub struct Jobs {
     issuer: Issuer,

@@ -9,8 +9,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::drive::Who;
-use crate::estate::{Node, Snapshot, Version};
+use super::drive::Who;
+use super::estate::{Node, Snapshot, Version};
 
 /// What the policies of a home come to.
 #[derive(Clone, Copy, Debug)]

@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use remit_gate::Scope;
 use serde_json::Value;
 
-use crate::case::{Case, End, Ends, How, Meanwhile, VOLATILE};
-use crate::drive::{Asked, House, Ran, Started, Who};
-use crate::estate::{Snapshot, fresh};
-use crate::model::{Authority, Law, powers};
-use crate::script::{COMPARED, Script, TRACE};
+use super::case::{Case, End, Ends, How, Meanwhile, VOLATILE};
+use super::drive::{Asked, House, Ran, Started, Who};
+use super::estate::{Snapshot, fresh};
+use super::model::{Authority, Law, powers};
+use super::script::{COMPARED, Script, TRACE};
 
 /// What came of all cases: so that a test in which nothing ever happens is seen to be one.
 #[derive(Debug, Default)]

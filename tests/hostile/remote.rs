@@ -12,8 +12,8 @@ use remit_journal::{RequestId, RunId};
 use remit_trust::{Digest, Handle, Opening, SecretText, Signer};
 use serde_json::{Value, json};
 
-use crate::drive::{Asked, REASON, Ran, Started, Who};
-use crate::script::Script;
+use super::drive::{Asked, REASON, Ran, Started, Who};
+use super::script::Script;
 
 pub struct Remote {
     server: Child,

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use super::stage::{self, Costs};
 use crate::common::netns::{Wire, nft};
 use crate::common::{POLICY, World};
-use crate::stage::{self, Costs};
 
 const ACTION: &str = "contain-workload.wasm";
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::between::between;
+use super::between::between;
 use crate::common::{World, proxy};
 
 /// What happens at a request: it is told the number of it, its first line, and how to ask the system. What it returns is the answer.

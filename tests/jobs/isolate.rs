@@ -4,12 +4,12 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use super::stage::{self, Costs};
+use super::systems::System;
 use crate::common::World;
 use crate::common::agent::{Agent, agent};
 use crate::common::bao::Bao;
 use crate::common::server::{Server, add_context};
-use crate::stage::{self, Costs};
-use crate::systems::System;
 
 const PASSWORD: &str = "the-password-of-admin";
 /// `admin:the-password-of-admin`

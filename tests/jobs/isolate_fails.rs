@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::gateway::{Gateway, When};
+use super::isolate::{Standing, Systems, home};
+use super::stage;
 use crate::common::bao::Bao;
 use crate::common::{Ran, World};
-use crate::gateway::{Gateway, When};
-use crate::isolate::{Standing, Systems, home};
-use crate::stage;
 
 const KEY: &str = "prod/payments/stripe";
 
@@ -19,7 +19,7 @@ struct Case<'a> {
 }
 
 impl Case<'_> {
-    /// OpenBao's API: its own client takes long to start, and [`crate::isolate`] has it.
+    /// OpenBao's API: its own client takes long to start, and [`super::isolate`] has it.
     fn bao(&self, method: &str, path: &str, body: &Value) -> Value {
         Bao::api(&self.systems.bao.address, method, path, body)["data"].clone()
     }

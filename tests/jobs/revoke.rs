@@ -5,14 +5,14 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use super::gateway::{Gateway, When};
+use super::stage::{self, Costs};
+use super::systems::System;
 use crate::common::bao::Bao;
 use crate::common::issuer::Issuer;
 use crate::common::job::{SHOP, in_job, in_job_with_stdin, rules, scan, software, with};
 use crate::common::server::{Server, add_context};
 use crate::common::{Ran, World, contains};
-use crate::gateway::{Gateway, When};
-use crate::stage::{self, Costs};
-use crate::systems::System;
 
 const ACTION: &str = "revoke-leaked-token.wasm";
 /// A token of OpenBao looks like one of Vault.

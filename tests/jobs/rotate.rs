@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use super::stage::{self, Costs};
 use crate::common::bao::Bao;
 use crate::common::postgres::Postgres;
 use crate::common::{World, contains};
-use crate::stage::{self, Costs};
 
 const ACTION: &str = "rotate-database-credential.wasm";
 pub const OLD: &str = "old-password-of-app";

@@ -5,9 +5,9 @@ use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use super::gateway::{Gateway, When};
+use super::rotate::{OLD, Scene, until};
 use crate::common::postgres::Postgres;
-use crate::gateway::{Gateway, When};
-use crate::rotate::{OLD, Scene, until};
 
 /// What a run of an approved request comes to.
 #[track_caller]

@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::between::success;
+use super::between::success;
+use super::gateway::{Gateway, When};
+use super::stage::{self, Costs};
 use crate::common::openldap::OpenLdap;
 use crate::common::postgres::Postgres;
 use crate::common::{Ran, World, contains};
-use crate::gateway::{Gateway, When};
-use crate::stage::{self, Costs};
 
 const ACTION: &str = "disable-stale-accounts.wasm";
 const EXEMPT: &str = "cn=kept,dc=example,dc=org";

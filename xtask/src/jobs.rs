@@ -1,7 +1,7 @@
 //! Test programs, several at once. Each uses the processors for two thirds of its time at most: the rest it waits, for
 //! servers, disks and clocks.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io::{Read as _, Seek as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -11,6 +11,11 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 
 use crate::shell;
+
+/// What the names of unit tests end with.
+pub(crate) const UNIT: &str = "(unit tests)";
+/// The program that has all end-to-end tests.
+pub(crate) const END_TO_END: &str = "e2e";
 
 /// Something to run, whose output is shown when it has ended.
 pub(crate) struct Job {
@@ -55,13 +60,44 @@ pub(crate) fn build(cargo: &mut Command) -> Result<Vec<Job>> {
         let folder = Path::new(&manifest).parent().context("a package lies in no folder")?;
         let package = folder.file_name().unwrap_or_default().to_string_lossy();
         let unit = ["lib", "bin"].iter().any(|kind| message["target"]["kind"][0] == *kind);
-        let name = if unit { format!("{package} (unit tests)") } else { format!("{package} {target}") };
+        let name = if unit { format!("{package} {UNIT}") } else { format!("{package} {target}") };
         let mut command = Command::new(program);
         // As cargo does it.
         command.current_dir(folder).env("CARGO_MANIFEST_DIR", folder).env("CARGO", shell::cargo_program());
-        jobs.push(Job { name, commands: vec![command], end_to_end: package == "cli" });
+        if target == END_TO_END {
+            jobs.extend(modules(&command)?);
+        } else {
+            jobs.push(Job { name, commands: vec![command], end_to_end: package == "cli" });
+        }
     }
     Ok(jobs)
+}
+
+/// A test program as one job for each of its modules: so each is a line of its own, and what takes longest begins first.
+fn modules(program: &Command) -> Result<Vec<Job>> {
+    let listed = shell::output(again(program).args(["--list", "--format=terse"]))?;
+    let mut modules: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for name in listed.lines().filter_map(|line| line.strip_suffix(": test")) {
+        let module = name.split("::").next().unwrap_or(name);
+        modules.entry(module).or_default().push(name);
+    }
+    let job = |(module, names): (&str, Vec<&str>)| {
+        let mut command = again(program);
+        // A name without `--exact` would be looked for in the names of other modules too.
+        command.arg("--exact").args(names);
+        Job { name: module.to_owned(), commands: vec![command], end_to_end: true }
+    };
+    Ok(modules.into_iter().map(job).collect())
+}
+
+/// The same program in the same place.
+fn again(program: &Command) -> Command {
+    let mut command = Command::new(program.get_program());
+    command.envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    if let Some(folder) = program.get_current_dir() {
+        command.current_dir(folder);
+    }
+    command
 }
 
 /// Runs all jobs, as many at once as there are processors; fails if one of them fails, after all have ended.

@@ -14,8 +14,7 @@ const QUICK: [&str; 9] =
     ["rotate", "refusals", "story", "status", "limits", "founding", "json", "together", "telling"];
 
 /// The end-to-end tests that take longest. They begin first, so that the others end beside them.
-const LONG: [&str; 6] =
-    ["cli crash", "cli authoring", "cli hostile", "cli languages", "cli jobs", "cli connectors"];
+const LONG: [&str; 6] = ["crash", "authoring", "hostile", "languages", "jobs", "connectors"];
 
 /// Runs every step; stops at the first that fails and names it.
 pub(crate) fn run() -> Result<()> {
@@ -90,7 +89,7 @@ pub(crate) fn mcp() -> Result<()> {
     step("plugins in Rust", plugins::run_rust)?;
     let (node, modules) = step("npm", servers::mcp_suite)?;
     step("suite", || {
-        let mut cargo = tests(&["--test", "outside", "--", "--ignored", "--nocapture", "node_"])?;
+        let mut cargo = tests(&["--test", jobs::END_TO_END, "--", "--ignored", "--nocapture", "node_"])?;
         shell::run(cargo.env("REMIT_NODE", &node).env("REMIT_NODE_MODULES", &modules))
     })
 }
@@ -99,7 +98,7 @@ pub(crate) fn mcp() -> Result<()> {
 /// Rust, compiled with lints. What is compiled is what `cargo xtask test` compiles; the lints of the other tests are left to that.
 pub(crate) fn check() -> Result<()> {
     let mut chosen = vec!["--lib", "--bins"];
-    chosen.extend(QUICK.iter().flat_map(|name| ["--test", name]));
+    chosen.extend(["--test", jobs::END_TO_END]);
     let mut jobs = std::thread::scope(|threads| {
         let plugins = threads.spawn(|| step("plugins in Rust", plugins::run_rust));
         step("cargo fmt --check", format)?;
@@ -108,6 +107,7 @@ pub(crate) fn check() -> Result<()> {
         anyhow::Ok(jobs)
     })?;
     let environment = [("REMIT_PLUGINS".to_owned(), shell::target()?.join("plugins"))];
+    jobs.retain(|job| job.name.ends_with(jobs::UNIT) || QUICK.contains(&&*job.name));
     for job in &mut jobs {
         job.envs(&environment);
     }

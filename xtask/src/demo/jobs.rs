@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 
+use crate::jobs::END_TO_END;
 use crate::{plugins, shell, test};
 
 /// The real systems, by the names that `cargo xtask test` has for them.
@@ -25,8 +26,10 @@ pub(crate) fn run() -> Result<()> {
     let environment = test::servers(&SYSTEMS)?;
     plugins::run(&GUESTS.map(ToOwned::to_owned))?;
     shell::say("building remit and the stories: a few minutes the first time");
-    shell::run(test::tests(&["--quiet", "--no-run", "--test", "jobs"])?.envs(environment.iter().cloned()))?;
-    let play = ["--quiet", "--test", "jobs", "--", "--nocapture", "--test-threads=1", "the_job_"];
+    shell::run(
+        test::tests(&["--quiet", "--no-run", "--test", END_TO_END])?.envs(environment.iter().cloned()),
+    )?;
+    let play = ["--quiet", "--test", END_TO_END, "--", "--nocapture", "--test-threads=1", "the_job_"];
     shell::run(test::tests(&play)?.envs(environment))?;
     println!("\nThose were all the jobs. docs/jobs.md says what each is for, and how to set it up.");
     Ok(())

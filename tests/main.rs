@@ -1,0 +1,52 @@
+//! The end-to-end tests. They are one program: what they share is compiled once, and linked once. `cargo xtask test` runs each of
+//! these modules in a process of its own.
+
+mod common;
+
+mod accounts;
+mod attacks;
+mod authoring;
+mod authority;
+mod between;
+mod connector;
+mod connectors;
+mod console;
+mod contain;
+mod context;
+mod corpus;
+mod crash;
+mod databases;
+mod deploy;
+mod disk;
+mod elsewhere;
+mod evidence;
+mod files;
+mod foreign;
+mod forged;
+mod formats;
+mod founding;
+mod helps;
+mod hostile;
+mod identity;
+mod jobs;
+mod json;
+mod languages;
+mod limits;
+mod mcp;
+mod network;
+mod openbao;
+mod outside;
+mod proof;
+mod recovery;
+mod refusals;
+mod reminders;
+mod rotate;
+mod sealed;
+mod server;
+mod server_guard;
+mod status;
+mod story;
+mod telling;
+mod terminal;
+mod together;
+mod traces;
