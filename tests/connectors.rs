@@ -2,6 +2,7 @@
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 mod aws;
+mod aws_users;
 mod contract;
 mod declarative;
 mod github;

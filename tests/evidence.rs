@@ -3,11 +3,11 @@
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
+use crate::common::cloud::Cloud;
 use crate::common::netns::{Wire, nft};
 use crate::common::{Ran, World, contains};
 use remit_trust::Digest;
@@ -242,43 +242,25 @@ fn a_scope_demands_evidence_of_the_same_workload_in_the_same_run() {
 #[test]
 fn a_bucket_with_object_lock_keeps_it_and_one_without_is_refused() {
     let wire = Wire::new();
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/connectors/cloud.py");
-    let python =
-        std::env::var("REMIT_MOTO").expect("REMIT_MOTO is not set: run the tests with `cargo xtask test`");
-    let mut cloud =
-        Command::new(python).arg(script).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    let (mut ask, mut told) = (cloud.stdin.take().unwrap(), BufReader::new(cloud.stdout.take().unwrap()));
-    let mut line = move || {
-        let mut line = String::new();
-        told.read_line(&mut line).unwrap();
-        serde_json::from_str::<Value>(&line).unwrap()
-    };
-    let address = line()["address"].as_str().unwrap().to_owned();
-    let mut aws = move |service: &str, call: &str, with: Value| {
-        writeln!(ask, "{}", json!({"service": service, "call": call, "with": with})).unwrap();
-        line()
-    };
+    let cloud = Cloud::start();
+    let aws = |service: &str, call: &str, with: Value| cloud.aws(service, call, with);
     aws("s3", "create_bucket", json!({"Bucket": "evidence", "ObjectLockEnabledForBucket": true}));
     aws("s3", "create_bucket", json!({"Bucket": "loose"}));
     aws("iam", "create_user", json!({"UserName": "remit"}));
     let manual = fs::read_to_string("../../docs/configuration.md").unwrap();
     let policy = manual.split_once("```json\n").unwrap().1.split_once("```").unwrap().0;
     let policy = policy.replace("BUCKET/PREFIX", "*");
-    aws(
-        "iam",
-        "put_user_policy",
-        json!({"UserName": "remit", "PolicyName": "own", "PolicyDocument": policy}),
-    );
-    let key = aws("iam", "create_access_key", json!({"UserName": "remit"}))["AccessKey"].clone();
+    cloud.allow("remit", "own", &serde_json::from_str(&policy).unwrap());
+    let (id, secret) = cloud.new_key("remit");
     let bucket = |name: &str| {
         format!(
-            "[evidence.bucket]\norigin = \"{address}\"\nname = \"{name}\"\nprefix = \"remit/\"\nregion = \"us-east-1\"\n\
-             access_key_id = \"{}\"\nsecret_key_file = \"s3.key\"\nretention = \"1d\"\n",
-            key["AccessKeyId"].as_str().unwrap()
+            "[evidence.bucket]\norigin = \"{}\"\nname = \"{name}\"\nprefix = \"remit/\"\nregion = \"us-east-1\"\n\
+             access_key_id = \"{id}\"\nsecret_key_file = \"s3.key\"\nretention = \"1d\"\n",
+            cloud.address
         )
     };
     let world = world(&wire, &bucket("evidence"));
-    world.private("home/s3.key", key["SecretAccessKey"].as_str().unwrap());
+    world.private("home/s3.key", &secret);
     let doctor = world.remit(&["doctor"]).exits(0).out;
     assert!(doctor.contains("locked in the mode COMPLIANCE for 24h"), "{doctor}");
 
@@ -303,7 +285,7 @@ fn a_bucket_with_object_lock_keeps_it_and_one_without_is_refused() {
         aws("s3", "delete_object", json!({"Bucket": "evidence", "Key": name, "VersionId": version}));
     assert_eq!(deleted["error"], "AccessDenied");
     world.remit(&["revert", &kept]).exits(0);
-    assert!(!contains(&world.all_bytes(), key["SecretAccessKey"].as_str().unwrap()));
+    assert!(!contains(&world.all_bytes(), &secret));
 
     // What a bucket takes without a lock is no evidence.
     let config = world.home().join("remit.toml");
@@ -311,7 +293,5 @@ fn a_bucket_with_object_lock_keeps_it_and_one_without_is_refused() {
     fs::write(config, text).unwrap();
     let request = approved(&world, &wire, &["capture"], "", &[]);
     assert_ne!(run(&world, &request).code, 0);
-    cloud.kill().unwrap();
-    cloud.wait().unwrap();
     world.audit_is_sound();
 }

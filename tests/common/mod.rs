@@ -5,6 +5,7 @@
 
 pub mod agent;
 pub mod bao;
+pub mod cloud;
 pub mod issuer;
 pub mod job;
 pub mod netns;

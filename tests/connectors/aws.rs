@@ -1,15 +1,12 @@
 //! AWS as moto plays it, which checks every signature, and whether a policy allows the action. What is there
 //! before and after is asked by AWS's own client.
 
-use std::fs;
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::OnceLock;
 
 use serde_json::{Value, json};
 
 use super::private;
-use super::systems::program;
+use crate::common::cloud::{Cloud, policy};
 use crate::common::{self, World, proxy};
 
 const ANSWER: &str = "answer-leak.wasm";
@@ -38,53 +35,19 @@ const VALUE: &str = "the-new-value-of-the-secret";
 /// The name of what gets a value that the host generates.
 const GENERATED: &str = "generated";
 
-/// The cloud of all tests here, which ends with them, and what reaches it as its administrator.
-struct Cloud {
-    address: String,
-    input: ChildStdin,
-    output: BufReader<ChildStdout>,
-    _child: Child,
-}
-
-impl Cloud {
-    fn get() -> MutexGuard<'static, Self> {
-        static CLOUD: OnceLock<Mutex<Cloud>> = OnceLock::new();
-        let cloud = CLOUD.get_or_init(|| {
-            let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/connectors/cloud.py");
-            let mut python = Command::new(program("REMIT_MOTO"));
-            let mut child = python.arg(script).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-            let input = child.stdin.take().unwrap();
-            let mut output = BufReader::new(child.stdout.take().unwrap());
-            let address = answer(&mut output)["address"].as_str().unwrap().to_owned();
-            Mutex::new(Self { address, input, output, _child: child })
-        });
-        cloud.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn answer(output: &mut BufReader<ChildStdout>) -> Value {
-    let mut line = String::new();
-    output.read_line(&mut line).unwrap();
-    serde_json::from_str(&line).unwrap()
+/// The cloud of all tests here. It ends with its input, and so with the tests.
+pub fn cloud() -> &'static Cloud {
+    static CLOUD: OnceLock<Cloud> = OnceLock::new();
+    CLOUD.get_or_init(Cloud::start)
 }
 
 /// A call of AWS's own client.
-fn aws(service: &str, call: &str, with: Value) -> Value {
-    let mut cloud = Cloud::get();
-    let asked = json!({ "service": service, "call": call, "with": with });
-    writeln!(cloud.input, "{asked}").unwrap();
-    answer(&mut cloud.output)
+pub fn aws(service: &str, call: &str, with: Value) -> Value {
+    cloud().aws(service, call, with)
 }
 
 fn address() -> String {
-    Cloud::get().address.clone()
-}
-
-/// A user's new access key: its id and its secret.
-fn new_key(user: &str) -> (String, String) {
-    let made = aws("iam", "create_access_key", json!({ "UserName": user }));
-    let text = |name: &str| made["AccessKey"][name].as_str().unwrap().to_owned();
-    (text("AccessKeyId"), text("SecretAccessKey"))
+    cloud().address.clone()
 }
 
 /// Whether a key works; none if there is no such key.
@@ -102,19 +65,6 @@ fn value(secret: &str) -> String {
 
 fn put(secret: &str, value: &str) {
     aws("secretsmanager", "put_secret_value", json!({ "SecretId": secret, "SecretString": value }));
-}
-
-/// The policy of the manual that has a statement of this name; of any resource, because moto asks for no other.
-fn policy(sid: &str) -> Value {
-    let manual =
-        fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/connectors.md")).unwrap();
-    let mut blocks = manual.split("```json\n").skip(1).filter_map(|rest| rest.split("```").next());
-    let found = blocks.find(|block| block.contains(&format!("\"{sid}\"")));
-    let mut policy: Value = serde_json::from_str(found.unwrap()).unwrap();
-    for statement in policy["Statement"].as_array_mut().unwrap() {
-        statement["Resource"] = json!("*");
-    }
-    policy
 }
 
 /// A user of the test with a key that leaked, a secret that has it, and a home whose credential has what the manual says. `path` is
@@ -141,20 +91,16 @@ impl Case {
             aws("iam", "create_user", json!({ "UserName": user }));
         }
         for (number, policy) in policies.iter().enumerate() {
-            let policy = json!({
-                "UserName": remit, "PolicyName": format!("p{number}"), "PolicyDocument": policy.to_string()
-            });
-            aws("iam", "put_user_policy", policy);
+            cloud().allow(&remit, &format!("p{number}"), policy);
         }
-        let (own, (id, leaked)) = (new_key(&remit), new_key(&user));
+        let (own, (id, leaked)) = (cloud().new_key(&remit), cloud().new_key(&user));
         aws("secretsmanager", "create_secret", json!({ "Name": secret, "SecretString": leaked }));
         let world = World::with(&["answer-leak"]);
         private(&world, "home/credential.key", &own.1);
         private(&world, "value", VALUE);
-        for (connector, instance, service, more) in [
-            ("aws-iam-keys", "aws", "iam", ""),
-            ("aws-secrets", "sm", "secretsmanager", "post_reads = true\n"),
-        ] {
+        for (connector, instance, service, more) in
+            [("aws-iam", "aws", "iam", ""), ("aws-secrets", "sm", "secretsmanager", "post_reads = true\n")]
+        {
             let credential = format!(
                 "{more}[connector.credential]\naws = {{ region = \"us-east-1\", service = \"{service}\", \
                  access_key_id = \"{}\", secret_key_file = \"credential.key\" }}",

@@ -10,7 +10,7 @@ use crate::{shell, toolchains, wasm_std};
 
 /// The guests in Rust: what we ship, what the tests attack with, and what the benchmarks run.
 const RUST: &[&str] = &[
-    "plugins/connectors/aws-iam-keys",
+    "plugins/connectors/aws-iam",
     "plugins/connectors/aws-secrets",
     "plugins/connectors/github",
     "plugins/connectors/gitlab",

@@ -28,7 +28,12 @@ impl Element {
 
     /// The text of the first element in it with this name, if it has one.
     pub(crate) fn text(&self, name: &str) -> Option<&str> {
-        self.child(name).map(|child| child.text.trim()).filter(|text| !text.is_empty())
+        self.child(name).and_then(Self::own_text)
+    }
+
+    /// The text directly in it, if there is one.
+    pub(crate) fn own_text(&self) -> Option<&str> {
+        Some(self.text.trim()).filter(|text| !text.is_empty())
     }
 }
 
