@@ -16,6 +16,7 @@ const RUST: &[&str] = &[
     "plugins/connectors/gitlab",
     "plugins/connectors/openbao-tokens",
     "plugins/connectors/roundup-tickets",
+    "plugins/lift-isolation",
     "plugins/replace-api-key",
     "plugins/rotate-secret",
     "plugins/revoke-leaked-token",

@@ -6,7 +6,7 @@ mod support;
 
 use remit_backend::{Secrets, VersionState};
 use remit_capability::secrets::wit::inspect::VersionState as Seen;
-use remit_capability::secrets::wit::{destroy, disable, generate, inspect, reveal, rotate};
+use remit_capability::secrets::wit::{destroy, disable, enable, generate, inspect, reveal, rotate};
 use remit_capability::secrets::{BeforeRotation, Destroy, Disable, Given, Matches, Put, Rotate};
 use remit_capability::{Ctx, answered};
 use remit_gate::{Change, Effect, Failure, Fault, Mode, Resource, State};
@@ -166,6 +166,9 @@ async fn disabling_comes_back_and_destroying_does_not() {
     assert_eq!(bench.store.state(PATH, 1).await, VersionState::Disabled);
     let again = answered(disable::Host::disable(&mut bench.ctx, PATH.into(), 1).await).unwrap();
     assert!(matches!(again, Err(Failure::Conflict(_))));
+    // To and fro in one run, nobody could tell what was undone of it already.
+    let enabled = answered(enable::Host::enable(&mut bench.ctx, PATH.into(), 1).await).unwrap();
+    assert!(matches!(enabled, Err(Failure::Conflict(why)) if why.contains("which it can do once")));
     let intent = bench.intents().remove(0);
     assert_eq!(bench.undo(&intent).await, UndoResult::Undone);
     assert_eq!(bench.undo(&intent).await, UndoResult::AlreadyUndone);

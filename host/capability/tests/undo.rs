@@ -35,7 +35,7 @@ use remit_backend::{
 };
 use remit_capability::BUILT_IN;
 use remit_capability::fixture::Offline as _;
-use remit_capability::secrets::{Destroy, Disable, Given, Put, Rotate};
+use remit_capability::secrets::{Destroy, Disable, Enable, Given, Put, Rotate};
 use remit_gate::{
     Authority, Effect, Estate, Facts, Failure, Gate, Mode, Operation, Resource, Scope, Setup, State, UndoGate,
 };
@@ -82,6 +82,9 @@ fn make(name: &str) -> Option<Make> {
         },
         Disable::NAME => {
             |gate, Arguments { resource, version, .. }| through(gate, Disable { resource, version })
+        }
+        Enable::NAME => {
+            |gate, Arguments { resource, version, .. }| through(gate, Enable { resource, version })
         }
         Destroy::NAME => {
             |gate, Arguments { resource, version, .. }| through(gate, Destroy { resource, version })

@@ -443,6 +443,15 @@ remit_error *remit_secrets_disable(const char *path, uint64_t version) {
     return NULL;
 }
 
+remit_error *remit_secrets_enable(const char *path, uint64_t version) {
+    action_string_t path_ = remit_borrowed(path);
+    wit_remit_types_errors_failure_t failure_;
+    if (!wit_remit_secrets_enable_enable(&path_, version, &failure_)) {
+        return remit_refused(&failure_, "enable version %llu of %s", (unsigned long long)version, path);
+    }
+    return NULL;
+}
+
 remit_error *remit_secrets_destroy(const char *path, uint64_t version) {
     action_string_t path_ = remit_borrowed(path);
     wit_remit_types_errors_failure_t failure_;

@@ -323,8 +323,15 @@ remit_error *remit_secrets_compare(const char *path, const char *field, uint64_t
 /* Disables version `version` of the secret at `path`.
  *
  * Effect: change; undone by enabling the version again, or irrevocable where the host could not.
- * Errors: `not-found`, `conflict` (it is not enabled), `invalid`, `denied`, `unavailable`. */
+ * Errors: `not-found`, `conflict` (it is not enabled, or this run has enabled it), `invalid`, `denied`, `unavailable`. */
 remit_error *remit_secrets_disable(const char *path, uint64_t version);
+
+/* Enables version `version` of the secret at `path`. What is in it is for another run: in this one, whatever reads it is a
+ * `conflict`, because no rehearsal could.
+ *
+ * Effect: change; undone by disabling the version again, or irrevocable where the host could not.
+ * Errors: `not-found`, `conflict` (it is not disabled, or this run has disabled it), `invalid`, `denied`, `unavailable`. */
+remit_error *remit_secrets_enable(const char *path, uint64_t version);
 
 /* Destroys the value of version `version` of the secret at `path`.
  *

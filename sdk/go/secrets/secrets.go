@@ -14,6 +14,7 @@ import (
 	hostPut "github.com/remit/remit/sdk/go/bindings/remit_secrets_put"
 	hostCompare "github.com/remit/remit/sdk/go/bindings/remit_secrets_compare"
 	hostDisable "github.com/remit/remit/sdk/go/bindings/remit_secrets_disable"
+	hostEnable "github.com/remit/remit/sdk/go/bindings/remit_secrets_enable"
 	hostDestroy "github.com/remit/remit/sdk/go/bindings/remit_secrets_destroy"
 	hostReveal "github.com/remit/remit/sdk/go/bindings/remit_secrets_reveal"
 	"github.com/remit/remit/sdk/go/internal/refusal"
@@ -217,11 +218,24 @@ func Compare(path string, field string, version uint64, secret string) (to bool,
 // Disable: disables version `version` of the secret at `path`.
 //
 // Effect: change; undone by enabling the version again, or irrevocable where the host could not.
-// Errors: `not-found`, `conflict` (it is not enabled), `invalid`, `denied`, `unavailable`.
+// Errors: `not-found`, `conflict` (it is not enabled, or this run has enabled it), `invalid`, `denied`, `unavailable`.
 func Disable(path string, version uint64) error {
 	result := hostDisable.Disable(path, version)
 	if result.IsErr() {
 		return refusal.Of(fmt.Sprintf("disable version %v of %v", version, path), result.Err())
+	}
+	return nil
+}
+
+// Enable: enables version `version` of the secret at `path`. What is in it is for another run: in this one, whatever reads it is a
+// `conflict`, because no rehearsal could.
+//
+// Effect: change; undone by disabling the version again, or irrevocable where the host could not.
+// Errors: `not-found`, `conflict` (it is not disabled, or this run has disabled it), `invalid`, `denied`, `unavailable`.
+func Enable(path string, version uint64) error {
+	result := hostEnable.Enable(path, version)
+	if result.IsErr() {
+		return refusal.Of(fmt.Sprintf("enable version %v of %v", version, path), result.Err())
 	}
 	return nil
 }

@@ -12,6 +12,7 @@ _generate = interface("remit:secrets/generate@0.1.0")
 _put = interface("remit:secrets/put@0.1.0")
 _compare = interface("remit:secrets/compare@0.1.0")
 _disable = interface("remit:secrets/disable@0.1.0")
+_enable = interface("remit:secrets/enable@0.1.0")
 _destroy = interface("remit:secrets/destroy@0.1.0")
 _reveal = interface("remit:secrets/reveal@0.1.0")
 
@@ -129,9 +130,20 @@ def disable(path: str, version: int) -> None:
     """Disables version `version` of the secret at `path`.
 
     Effect: change; undone by enabling the version again, or irrevocable where the host could not.
-    Errors: `not-found`, `conflict` (it is not enabled), `invalid`, `denied`, `unavailable`.
+    Errors: `not-found`, `conflict` (it is not enabled, or this run has enabled it), `invalid`, `denied`, `unavailable`.
     """
     answer: None = ask(f"disable version {version} of {path}", lambda: _disable.disable(path, version), None)
+    return answer
+
+
+def enable(path: str, version: int) -> None:
+    """Enables version `version` of the secret at `path`. What is in it is for another run: in this one, whatever reads it is a
+    `conflict`, because no rehearsal could.
+
+    Effect: change; undone by disabling the version again, or irrevocable where the host could not.
+    Errors: `not-found`, `conflict` (it is not disabled, or this run has disabled it), `invalid`, `denied`, `unavailable`.
+    """
+    answer: None = ask(f"enable version {version} of {path}", lambda: _enable.enable(path, version), None)
     return answer
 
 

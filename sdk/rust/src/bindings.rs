@@ -4410,7 +4410,7 @@ pub mod remit {
             /// Disables version `version` of the secret at `path`.
             ///
             /// Effect: change; undone by enabling the version again, or irrevocable where the host could not.
-            /// Errors: `not-found`, `conflict` (it is not enabled), `invalid`, `denied`, `unavailable`.
+            /// Errors: `not-found`, `conflict` (it is not enabled, or this run has enabled it), `invalid`, `denied`, `unavailable`.
             #[allow(async_fn_in_trait)]
             pub fn disable(
                 path: &str,
@@ -4436,6 +4436,172 @@ pub mod remit {
                     #[link(wasm_import_module = "remit:secrets/disable@0.1.0")]
                     unsafe extern "C" {
                         #[link_name = "disable"]
+                        fn wit_import2(_: *mut u8, _: usize, _: i64, _: *mut u8);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import2(
+                        _: *mut u8,
+                        _: usize,
+                        _: i64,
+                        _: *mut u8,
+                    ) {
+                        unreachable!()
+                    }
+                    wit_import2(ptr0.cast_mut(), len0, _rt::as_i64(&version), ptr1);
+                    let l3 = i32::from(*ptr1.add(0).cast::<u8>());
+                    let result21 = match l3 {
+                        0 => {
+                            let e = ();
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l4 = i32::from(
+                                    *ptr1.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
+                                );
+                                use super::super::super::remit::types::errors::Failure as V20;
+                                let v20 = match l4 {
+                                    0 => {
+                                        let e20 = {
+                                            let l5 = *ptr1
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l6 = *ptr1
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len7 = l6;
+                                            let bytes7 = _rt::Vec::from_raw_parts(
+                                                l5.cast(),
+                                                len7,
+                                                len7,
+                                            );
+                                            _rt::string_lift(bytes7)
+                                        };
+                                        V20::Denied(e20)
+                                    }
+                                    1 => {
+                                        let e20 = {
+                                            let l8 = *ptr1
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l9 = *ptr1
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len10 = l9;
+                                            let bytes10 = _rt::Vec::from_raw_parts(
+                                                l8.cast(),
+                                                len10,
+                                                len10,
+                                            );
+                                            _rt::string_lift(bytes10)
+                                        };
+                                        V20::NotFound(e20)
+                                    }
+                                    2 => {
+                                        let e20 = {
+                                            let l11 = *ptr1
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l12 = *ptr1
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len13 = l12;
+                                            let bytes13 = _rt::Vec::from_raw_parts(
+                                                l11.cast(),
+                                                len13,
+                                                len13,
+                                            );
+                                            _rt::string_lift(bytes13)
+                                        };
+                                        V20::Conflict(e20)
+                                    }
+                                    3 => {
+                                        let e20 = {
+                                            let l14 = *ptr1
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l15 = *ptr1
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len16 = l15;
+                                            let bytes16 = _rt::Vec::from_raw_parts(
+                                                l14.cast(),
+                                                len16,
+                                                len16,
+                                            );
+                                            _rt::string_lift(bytes16)
+                                        };
+                                        V20::Invalid(e20)
+                                    }
+                                    n => {
+                                        debug_assert_eq!(n, 4, "invalid enum discriminant");
+                                        let e20 = {
+                                            let l17 = *ptr1
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l18 = *ptr1
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len19 = l18;
+                                            let bytes19 = _rt::Vec::from_raw_parts(
+                                                l17.cast(),
+                                                len19,
+                                                len19,
+                                            );
+                                            _rt::string_lift(bytes19)
+                                        };
+                                        V20::Unavailable(e20)
+                                    }
+                                };
+                                v20
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result21
+                }
+            }
+        }
+        /// To make a version of a secret readable that is disabled, and unreadable again by undo.
+        #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
+        pub mod enable {
+            #[used]
+            #[doc(hidden)]
+            static __FORCE_SECTION_REF: fn() = super::super::super::__link_custom_section_describing_imports;
+            use super::super::super::_rt;
+            pub type Failure = super::super::super::remit::types::errors::Failure;
+            #[allow(unused_unsafe, clippy::all)]
+            /// Enables version `version` of the secret at `path`. What is in it is for another run: in this one, whatever reads it is a
+            /// `conflict`, because no rehearsal could.
+            ///
+            /// Effect: change; undone by disabling the version again, or irrevocable where the host could not.
+            /// Errors: `not-found`, `conflict` (it is not disabled, or this run has disabled it), `invalid`, `denied`, `unavailable`.
+            #[allow(async_fn_in_trait)]
+            pub fn enable(
+                path: &str,
+                version: u64,
+            ) -> ::core::result::Result<(), Failure> {
+                unsafe {
+                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 4 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 4
+                            * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let vec0 = path;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "remit:secrets/enable@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "enable"]
                         fn wit_import2(_: *mut u8, _: usize, _: i64, _: *mut u8);
                     }
                     #[cfg(not(target_arch = "wasm32"))]
@@ -8705,13 +8871,13 @@ macro_rules! __export_action_impl {
         (link_section =
         "component-type:wit-bindgen:0.61.1:remit:sdk@0.1.0:action:imports and exports")]
         #[doc(hidden)] #[allow(clippy::octal_escapes)] pub static
-        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 4588] = *
+        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 4676] = *
         b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xef\"\x01A\x02\x01AL\
-\x01B\x02\x01q\x05\x06denied\x01s\0\x09not-found\x01s\0\x08conflict\x01s\0\x07in\
-valid\x01s\0\x0bunavailable\x01s\0\x04\0\x07failure\x03\0\0\x03\0\x18remit:types\
-/errors@0.1.0\x05\0\x02\x03\0\0\x07failure\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07\
-failure\x03\0\0\x01j\0\x01\x01\x01@\x01\x04paths\0\x02\x04\0\x07disable\x01\x03\x03\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xc7#\x01A\x02\x01AN\x01\
+B\x02\x01q\x05\x06denied\x01s\0\x09not-found\x01s\0\x08conflict\x01s\0\x07invali\
+d\x01s\0\x0bunavailable\x01s\0\x04\0\x07failure\x03\0\0\x03\0\x18remit:types/err\
+ors@0.1.0\x05\0\x02\x03\0\0\x07failure\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07fai\
+lure\x03\0\0\x01j\0\x01\x01\x01@\x01\x04paths\0\x02\x04\0\x07disable\x01\x03\x03\
 \0\x1cremit:accounts/disable@0.1.0\x05\x02\x01B\x06\x02\x03\x02\x01\x01\x04\0\x07\
 failure\x03\0\0\x01ky\x01j\x01\x02\x01\x01\x01@\x01\x04paths\0\x03\x04\0\x0cend-\
 sessions\x01\x04\x03\0!remit:accounts/end-sessions@0.1.0\x05\x03\x01B\x0f\x02\x03\
@@ -8764,58 +8930,60 @@ nw\x06secrets\0\x02\x04\0\x07matches\x01\x03\x03\0\x1bremit:secrets/compare@0.1.
 @\x02\x04paths\x07versionw\0\x02\x04\0\x07destroy\x01\x03\x03\0\x1bremit:secrets\
 /destroy@0.1.0\x05\x13\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01\
 j\0\x01\x01\x01@\x02\x04paths\x07versionw\0\x02\x04\0\x07disable\x01\x03\x03\0\x1b\
-remit:secrets/disable@0.1.0\x05\x14\x01B\x07\x02\x03\x02\x01\x01\x04\0\x07failur\
-e\x03\0\0\x01m\x04\x0calphanumeric\x09printable\x03hex\x09base64url\x04\0\x08alp\
-habet\x03\0\x02\x01j\x01s\x01\x01\x01@\x02\x06lengthy\x08alphabet\x03\0\x04\x04\0\
-\x08generate\x01\x05\x03\0\x1cremit:secrets/generate@0.1.0\x05\x15\x01B\x0c\x02\x03\
-\x02\x01\x01\x04\0\x07failure\x03\0\0\x01m\x03\x07enabled\x08disabled\x09destroy\
-ed\x04\0\x0dversion-state\x03\0\x02\x01r\x03\x06numberw\x07createdw\x05state\x03\
-\x04\0\x07version\x03\0\x04\x01p\x05\x01r\x02\x07currentw\x08versions\x06\x04\0\x0f\
-secret-metadata\x03\0\x07\x01j\x01\x08\x01\x01\x01@\x01\x04paths\0\x09\x04\0\x08\
-metadata\x01\x0a\x03\0\x1bremit:secrets/inspect@0.1.0\x05\x16\x01B\x07\x02\x03\x02\
-\x01\x01\x04\0\x07failure\x03\0\0\x01r\x02\x08previousw\x07currentw\x04\0\x06sto\
-red\x03\0\x02\x01j\x01\x03\x01\x01\x01@\x03\x04paths\x05fields\x06secrets\0\x04\x04\
-\0\x03put\x01\x05\x03\0\x17remit:secrets/put@0.1.0\x05\x17\x01B\x05\x02\x03\x02\x01\
-\x01\x04\0\x07failure\x03\0\0\x01j\x01s\x01\x01\x01@\x03\x04paths\x05fields\x07v\
-ersionw\0\x02\x04\0\x06reveal\x01\x03\x03\0\x1aremit:secrets/reveal@0.1.0\x05\x18\
-\x01B\x08\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01r\x02\x08previousw\x07\
-currentw\x04\0\x07rotated\x03\0\x02\x01ks\x01j\x01\x03\x01\x01\x01@\x02\x04paths\
-\x05field\x04\0\x05\x04\0\x06rotate\x01\x06\x03\0\x1aremit:secrets/rotate@0.1.0\x05\
-\x19\x01B\x07\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01r\x01\x02ids\x04\0\
-\x09commented\x03\0\x02\x01j\x01\x03\x01\x01\x01@\x02\x04paths\x04texts\0\x04\x04\
-\0\x07comment\x01\x05\x03\0\x1bremit:tickets/comment@0.1.0\x05\x1a\x01B\x0a\x02\x03\
-\x02\x01\x01\x04\0\x07failure\x03\0\0\x01m\x02\x04open\x08resolved\x04\0\x0ctick\
-et-state\x03\0\x02\x01ps\x01r\x08\x04paths\x05titles\x05state\x03\x06statuss\x08\
-assignees\x06labels\x04\x08commentsy\x07changedw\x04\0\x06ticket\x03\0\x05\x01j\x01\
-\x06\x01\x01\x01@\x01\x04paths\0\x07\x04\0\x03get\x01\x08\x03\0\x1bremit:tickets\
-/inspect@0.1.0\x05\x1b\x01B\x07\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01\
-r\x02\x04paths\x02ids\x04\0\x06opened\x03\0\x02\x01j\x01\x03\x01\x01\x01@\x03\x05\
-places\x05titles\x04texts\0\x04\x04\0\x04open\x01\x05\x03\0\x18remit:tickets/ope\
-n@0.1.0\x05\x1c\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01j\0\x01\
-\x01\x01@\x01\x04paths\0\x02\x04\0\x07resolve\x01\x03\x03\0\x1bremit:tickets/res\
-olve@0.1.0\x05\x1d\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01j\x01\
-\x7f\x01\x01\x01@\x02\x05places\x05tokens\0\x02\x04\0\x05works\x01\x03\x03\0\x18\
-remit:tokens/check@0.1.0\x05\x1e\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07failure\x03\
-\0\0\x01j\0\x01\x01\x01@\x01\x04paths\0\x02\x04\0\x07disable\x01\x03\x03\0\x1are\
-mit:tokens/disable@0.1.0\x05\x1f\x01B\x06\x01m\x03\x07enabled\x08disabled\x07exp\
-ired\x04\0\x0btoken-state\x03\0\0\x01ps\x01kw\x01r\x08\x04paths\x05owners\x05lab\
-els\x06scopes\x02\x05state\x01\x07created\x03\x09last-used\x03\x07expires\x03\x04\
-\0\x05token\x03\0\x04\x03\0\x18remit:tokens/types@0.1.0\x05\x20\x02\x03\0\x1f\x05\
-token\x01B\x07\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x02\x03\x02\x01!\x04\
-\0\x05token\x03\0\x02\x01j\x01\x03\x01\x01\x01@\x02\x05places\x05tokens\0\x04\x04\
-\0\x08identify\x01\x05\x03\0\x1bremit:tokens/identify@0.1.0\x05\"\x01B\x0b\x02\x03\
-\x02\x01\x01\x04\0\x07failure\x03\0\0\x02\x03\x02\x01!\x04\0\x05token\x03\0\x02\x01\
-j\x01\x03\x01\x01\x01@\x01\x04paths\0\x04\x04\0\x03get\x01\x05\x01p\x03\x01j\x01\
-\x06\x01\x01\x01@\x01\x05places\0\x07\x04\0\x04list\x01\x08\x03\0\x1aremit:token\
-s/inspect@0.1.0\x05#\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01j\0\
-\x01\x01\x01@\x02\x05places\x05tokens\0\x02\x04\0\x0crevoke-value\x01\x03\x03\0\x1f\
-remit:tokens/revoke-value@0.1.0\x05$\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07failu\
-re\x03\0\0\x01j\0\x01\x01\x01@\x01\x04paths\0\x02\x04\0\x06revoke\x01\x03\x03\0\x19\
-remit:tokens/revoke@0.1.0\x05%\x01B\x06\x01j\x01s\x01s\x01@\x01\x05inputs\0\0\x04\
-\0\x03run\x01\x01\x01j\0\x01s\x01@\x02\x05inputs\x06outputs\0\x02\x04\0\x06verif\
-y\x01\x03\x04\0\x1eremit:action/remediation@0.1.0\x05&\x04\0\x16remit:sdk/action\
-@0.1.0\x04\0\x0b\x0c\x01\0\x06action\x03\0\0\0G\x09producers\x01\x0cprocessed-by\
-\x02\x0dwit-component\x070.258.3\x10wit-bindgen-rust\x060.61.1";
+remit:secrets/disable@0.1.0\x05\x14\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07failur\
+e\x03\0\0\x01j\0\x01\x01\x01@\x02\x04paths\x07versionw\0\x02\x04\0\x06enable\x01\
+\x03\x03\0\x1aremit:secrets/enable@0.1.0\x05\x15\x01B\x07\x02\x03\x02\x01\x01\x04\
+\0\x07failure\x03\0\0\x01m\x04\x0calphanumeric\x09printable\x03hex\x09base64url\x04\
+\0\x08alphabet\x03\0\x02\x01j\x01s\x01\x01\x01@\x02\x06lengthy\x08alphabet\x03\0\
+\x04\x04\0\x08generate\x01\x05\x03\0\x1cremit:secrets/generate@0.1.0\x05\x16\x01\
+B\x0c\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01m\x03\x07enabled\x08disabl\
+ed\x09destroyed\x04\0\x0dversion-state\x03\0\x02\x01r\x03\x06numberw\x07createdw\
+\x05state\x03\x04\0\x07version\x03\0\x04\x01p\x05\x01r\x02\x07currentw\x08versio\
+ns\x06\x04\0\x0fsecret-metadata\x03\0\x07\x01j\x01\x08\x01\x01\x01@\x01\x04paths\
+\0\x09\x04\0\x08metadata\x01\x0a\x03\0\x1bremit:secrets/inspect@0.1.0\x05\x17\x01\
+B\x07\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01r\x02\x08previousw\x07curr\
+entw\x04\0\x06stored\x03\0\x02\x01j\x01\x03\x01\x01\x01@\x03\x04paths\x05fields\x06\
+secrets\0\x04\x04\0\x03put\x01\x05\x03\0\x17remit:secrets/put@0.1.0\x05\x18\x01B\
+\x05\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01j\x01s\x01\x01\x01@\x03\x04\
+paths\x05fields\x07versionw\0\x02\x04\0\x06reveal\x01\x03\x03\0\x1aremit:secrets\
+/reveal@0.1.0\x05\x19\x01B\x08\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01r\
+\x02\x08previousw\x07currentw\x04\0\x07rotated\x03\0\x02\x01ks\x01j\x01\x03\x01\x01\
+\x01@\x02\x04paths\x05field\x04\0\x05\x04\0\x06rotate\x01\x06\x03\0\x1aremit:sec\
+rets/rotate@0.1.0\x05\x1a\x01B\x07\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01\
+r\x01\x02ids\x04\0\x09commented\x03\0\x02\x01j\x01\x03\x01\x01\x01@\x02\x04paths\
+\x04texts\0\x04\x04\0\x07comment\x01\x05\x03\0\x1bremit:tickets/comment@0.1.0\x05\
+\x1b\x01B\x0a\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01m\x02\x04open\x08r\
+esolved\x04\0\x0cticket-state\x03\0\x02\x01ps\x01r\x08\x04paths\x05titles\x05sta\
+te\x03\x06statuss\x08assignees\x06labels\x04\x08commentsy\x07changedw\x04\0\x06t\
+icket\x03\0\x05\x01j\x01\x06\x01\x01\x01@\x01\x04paths\0\x07\x04\0\x03get\x01\x08\
+\x03\0\x1bremit:tickets/inspect@0.1.0\x05\x1c\x01B\x07\x02\x03\x02\x01\x01\x04\0\
+\x07failure\x03\0\0\x01r\x02\x04paths\x02ids\x04\0\x06opened\x03\0\x02\x01j\x01\x03\
+\x01\x01\x01@\x03\x05places\x05titles\x04texts\0\x04\x04\0\x04open\x01\x05\x03\0\
+\x18remit:tickets/open@0.1.0\x05\x1d\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07failu\
+re\x03\0\0\x01j\0\x01\x01\x01@\x01\x04paths\0\x02\x04\0\x07resolve\x01\x03\x03\0\
+\x1bremit:tickets/resolve@0.1.0\x05\x1e\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07fa\
+ilure\x03\0\0\x01j\x01\x7f\x01\x01\x01@\x02\x05places\x05tokens\0\x02\x04\0\x05w\
+orks\x01\x03\x03\0\x18remit:tokens/check@0.1.0\x05\x1f\x01B\x05\x02\x03\x02\x01\x01\
+\x04\0\x07failure\x03\0\0\x01j\0\x01\x01\x01@\x01\x04paths\0\x02\x04\0\x07disabl\
+e\x01\x03\x03\0\x1aremit:tokens/disable@0.1.0\x05\x20\x01B\x06\x01m\x03\x07enabl\
+ed\x08disabled\x07expired\x04\0\x0btoken-state\x03\0\0\x01ps\x01kw\x01r\x08\x04p\
+aths\x05owners\x05labels\x06scopes\x02\x05state\x01\x07created\x03\x09last-used\x03\
+\x07expires\x03\x04\0\x05token\x03\0\x04\x03\0\x18remit:tokens/types@0.1.0\x05!\x02\
+\x03\0\x20\x05token\x01B\x07\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x02\x03\
+\x02\x01\"\x04\0\x05token\x03\0\x02\x01j\x01\x03\x01\x01\x01@\x02\x05places\x05t\
+okens\0\x04\x04\0\x08identify\x01\x05\x03\0\x1bremit:tokens/identify@0.1.0\x05#\x01\
+B\x0b\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x02\x03\x02\x01\"\x04\0\x05to\
+ken\x03\0\x02\x01j\x01\x03\x01\x01\x01@\x01\x04paths\0\x04\x04\0\x03get\x01\x05\x01\
+p\x03\x01j\x01\x06\x01\x01\x01@\x01\x05places\0\x07\x04\0\x04list\x01\x08\x03\0\x1a\
+remit:tokens/inspect@0.1.0\x05$\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07failure\x03\
+\0\0\x01j\0\x01\x01\x01@\x02\x05places\x05tokens\0\x02\x04\0\x0crevoke-value\x01\
+\x03\x03\0\x1fremit:tokens/revoke-value@0.1.0\x05%\x01B\x05\x02\x03\x02\x01\x01\x04\
+\0\x07failure\x03\0\0\x01j\0\x01\x01\x01@\x01\x04paths\0\x02\x04\0\x06revoke\x01\
+\x03\x03\0\x19remit:tokens/revoke@0.1.0\x05&\x01B\x06\x01j\x01s\x01s\x01@\x01\x05\
+inputs\0\0\x04\0\x03run\x01\x01\x01j\0\x01s\x01@\x02\x05inputs\x06outputs\0\x02\x04\
+\0\x06verify\x01\x03\x04\0\x1eremit:action/remediation@0.1.0\x05'\x04\0\x16remit\
+:sdk/action@0.1.0\x04\0\x0b\x0c\x01\0\x06action\x03\0\0\0G\x09producers\x01\x0cp\
+rocessed-by\x02\x0dwit-component\x070.258.3\x10wit-bindgen-rust\x060.61.1";
         };
     };
 }
@@ -8828,12 +8996,12 @@ pub use __export_action_impl as export;
 )]
 #[doc(hidden)]
 #[allow(clippy::octal_escapes)]
-pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 4552] = *b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xab\"\x01A\x02\x01AJ\
-\x01B\x02\x01q\x05\x06denied\x01s\0\x09not-found\x01s\0\x08conflict\x01s\0\x07in\
-valid\x01s\0\x0bunavailable\x01s\0\x04\0\x07failure\x03\0\0\x03\0\x18remit:types\
-/errors@0.1.0\x05\0\x02\x03\0\0\x07failure\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07\
-failure\x03\0\0\x01j\0\x01\x01\x01@\x01\x04paths\0\x02\x04\0\x07disable\x01\x03\x03\
+pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 4640] = *b"\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\x83#\x01A\x02\x01AL\x01\
+B\x02\x01q\x05\x06denied\x01s\0\x09not-found\x01s\0\x08conflict\x01s\0\x07invali\
+d\x01s\0\x0bunavailable\x01s\0\x04\0\x07failure\x03\0\0\x03\0\x18remit:types/err\
+ors@0.1.0\x05\0\x02\x03\0\0\x07failure\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07fai\
+lure\x03\0\0\x01j\0\x01\x01\x01@\x01\x04paths\0\x02\x04\0\x07disable\x01\x03\x03\
 \0\x1cremit:accounts/disable@0.1.0\x05\x02\x01B\x06\x02\x03\x02\x01\x01\x04\0\x07\
 failure\x03\0\0\x01ky\x01j\x01\x02\x01\x01\x01@\x01\x04paths\0\x03\x04\0\x0cend-\
 sessions\x01\x04\x03\0!remit:accounts/end-sessions@0.1.0\x05\x03\x01B\x0f\x02\x03\
@@ -8886,57 +9054,59 @@ nw\x06secrets\0\x02\x04\0\x07matches\x01\x03\x03\0\x1bremit:secrets/compare@0.1.
 @\x02\x04paths\x07versionw\0\x02\x04\0\x07destroy\x01\x03\x03\0\x1bremit:secrets\
 /destroy@0.1.0\x05\x13\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01\
 j\0\x01\x01\x01@\x02\x04paths\x07versionw\0\x02\x04\0\x07disable\x01\x03\x03\0\x1b\
-remit:secrets/disable@0.1.0\x05\x14\x01B\x07\x02\x03\x02\x01\x01\x04\0\x07failur\
-e\x03\0\0\x01m\x04\x0calphanumeric\x09printable\x03hex\x09base64url\x04\0\x08alp\
-habet\x03\0\x02\x01j\x01s\x01\x01\x01@\x02\x06lengthy\x08alphabet\x03\0\x04\x04\0\
-\x08generate\x01\x05\x03\0\x1cremit:secrets/generate@0.1.0\x05\x15\x01B\x0c\x02\x03\
-\x02\x01\x01\x04\0\x07failure\x03\0\0\x01m\x03\x07enabled\x08disabled\x09destroy\
-ed\x04\0\x0dversion-state\x03\0\x02\x01r\x03\x06numberw\x07createdw\x05state\x03\
-\x04\0\x07version\x03\0\x04\x01p\x05\x01r\x02\x07currentw\x08versions\x06\x04\0\x0f\
-secret-metadata\x03\0\x07\x01j\x01\x08\x01\x01\x01@\x01\x04paths\0\x09\x04\0\x08\
-metadata\x01\x0a\x03\0\x1bremit:secrets/inspect@0.1.0\x05\x16\x01B\x07\x02\x03\x02\
-\x01\x01\x04\0\x07failure\x03\0\0\x01r\x02\x08previousw\x07currentw\x04\0\x06sto\
-red\x03\0\x02\x01j\x01\x03\x01\x01\x01@\x03\x04paths\x05fields\x06secrets\0\x04\x04\
-\0\x03put\x01\x05\x03\0\x17remit:secrets/put@0.1.0\x05\x17\x01B\x05\x02\x03\x02\x01\
-\x01\x04\0\x07failure\x03\0\0\x01j\x01s\x01\x01\x01@\x03\x04paths\x05fields\x07v\
-ersionw\0\x02\x04\0\x06reveal\x01\x03\x03\0\x1aremit:secrets/reveal@0.1.0\x05\x18\
-\x01B\x08\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01r\x02\x08previousw\x07\
-currentw\x04\0\x07rotated\x03\0\x02\x01ks\x01j\x01\x03\x01\x01\x01@\x02\x04paths\
-\x05field\x04\0\x05\x04\0\x06rotate\x01\x06\x03\0\x1aremit:secrets/rotate@0.1.0\x05\
-\x19\x01B\x07\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01r\x01\x02ids\x04\0\
-\x09commented\x03\0\x02\x01j\x01\x03\x01\x01\x01@\x02\x04paths\x04texts\0\x04\x04\
-\0\x07comment\x01\x05\x03\0\x1bremit:tickets/comment@0.1.0\x05\x1a\x01B\x0a\x02\x03\
-\x02\x01\x01\x04\0\x07failure\x03\0\0\x01m\x02\x04open\x08resolved\x04\0\x0ctick\
-et-state\x03\0\x02\x01ps\x01r\x08\x04paths\x05titles\x05state\x03\x06statuss\x08\
-assignees\x06labels\x04\x08commentsy\x07changedw\x04\0\x06ticket\x03\0\x05\x01j\x01\
-\x06\x01\x01\x01@\x01\x04paths\0\x07\x04\0\x03get\x01\x08\x03\0\x1bremit:tickets\
-/inspect@0.1.0\x05\x1b\x01B\x07\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01\
-r\x02\x04paths\x02ids\x04\0\x06opened\x03\0\x02\x01j\x01\x03\x01\x01\x01@\x03\x05\
-places\x05titles\x04texts\0\x04\x04\0\x04open\x01\x05\x03\0\x18remit:tickets/ope\
-n@0.1.0\x05\x1c\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01j\0\x01\
-\x01\x01@\x01\x04paths\0\x02\x04\0\x07resolve\x01\x03\x03\0\x1bremit:tickets/res\
-olve@0.1.0\x05\x1d\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01j\x01\
-\x7f\x01\x01\x01@\x02\x05places\x05tokens\0\x02\x04\0\x05works\x01\x03\x03\0\x18\
-remit:tokens/check@0.1.0\x05\x1e\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07failure\x03\
-\0\0\x01j\0\x01\x01\x01@\x01\x04paths\0\x02\x04\0\x07disable\x01\x03\x03\0\x1are\
-mit:tokens/disable@0.1.0\x05\x1f\x01B\x06\x01m\x03\x07enabled\x08disabled\x07exp\
-ired\x04\0\x0btoken-state\x03\0\0\x01ps\x01kw\x01r\x08\x04paths\x05owners\x05lab\
-els\x06scopes\x02\x05state\x01\x07created\x03\x09last-used\x03\x07expires\x03\x04\
-\0\x05token\x03\0\x04\x03\0\x18remit:tokens/types@0.1.0\x05\x20\x02\x03\0\x1f\x05\
-token\x01B\x07\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x02\x03\x02\x01!\x04\
-\0\x05token\x03\0\x02\x01j\x01\x03\x01\x01\x01@\x02\x05places\x05tokens\0\x04\x04\
-\0\x08identify\x01\x05\x03\0\x1bremit:tokens/identify@0.1.0\x05\"\x01B\x0b\x02\x03\
-\x02\x01\x01\x04\0\x07failure\x03\0\0\x02\x03\x02\x01!\x04\0\x05token\x03\0\x02\x01\
-j\x01\x03\x01\x01\x01@\x01\x04paths\0\x04\x04\0\x03get\x01\x05\x01p\x03\x01j\x01\
-\x06\x01\x01\x01@\x01\x05places\0\x07\x04\0\x04list\x01\x08\x03\0\x1aremit:token\
-s/inspect@0.1.0\x05#\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01j\0\
-\x01\x01\x01@\x02\x05places\x05tokens\0\x02\x04\0\x0crevoke-value\x01\x03\x03\0\x1f\
-remit:tokens/revoke-value@0.1.0\x05$\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07failu\
-re\x03\0\0\x01j\0\x01\x01\x01@\x01\x04paths\0\x02\x04\0\x06revoke\x01\x03\x03\0\x19\
-remit:tokens/revoke@0.1.0\x05%\x04\06remit:sdk/action-with-all-of-its-exports-re\
-moved@0.1.0\x04\0\x0b,\x01\0&action-with-all-of-its-exports-removed\x03\0\0\0G\x09\
-producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.258.3\x10wit-bindgen-rus\
-t\x060.61.1";
+remit:secrets/disable@0.1.0\x05\x14\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07failur\
+e\x03\0\0\x01j\0\x01\x01\x01@\x02\x04paths\x07versionw\0\x02\x04\0\x06enable\x01\
+\x03\x03\0\x1aremit:secrets/enable@0.1.0\x05\x15\x01B\x07\x02\x03\x02\x01\x01\x04\
+\0\x07failure\x03\0\0\x01m\x04\x0calphanumeric\x09printable\x03hex\x09base64url\x04\
+\0\x08alphabet\x03\0\x02\x01j\x01s\x01\x01\x01@\x02\x06lengthy\x08alphabet\x03\0\
+\x04\x04\0\x08generate\x01\x05\x03\0\x1cremit:secrets/generate@0.1.0\x05\x16\x01\
+B\x0c\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01m\x03\x07enabled\x08disabl\
+ed\x09destroyed\x04\0\x0dversion-state\x03\0\x02\x01r\x03\x06numberw\x07createdw\
+\x05state\x03\x04\0\x07version\x03\0\x04\x01p\x05\x01r\x02\x07currentw\x08versio\
+ns\x06\x04\0\x0fsecret-metadata\x03\0\x07\x01j\x01\x08\x01\x01\x01@\x01\x04paths\
+\0\x09\x04\0\x08metadata\x01\x0a\x03\0\x1bremit:secrets/inspect@0.1.0\x05\x17\x01\
+B\x07\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01r\x02\x08previousw\x07curr\
+entw\x04\0\x06stored\x03\0\x02\x01j\x01\x03\x01\x01\x01@\x03\x04paths\x05fields\x06\
+secrets\0\x04\x04\0\x03put\x01\x05\x03\0\x17remit:secrets/put@0.1.0\x05\x18\x01B\
+\x05\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01j\x01s\x01\x01\x01@\x03\x04\
+paths\x05fields\x07versionw\0\x02\x04\0\x06reveal\x01\x03\x03\0\x1aremit:secrets\
+/reveal@0.1.0\x05\x19\x01B\x08\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01r\
+\x02\x08previousw\x07currentw\x04\0\x07rotated\x03\0\x02\x01ks\x01j\x01\x03\x01\x01\
+\x01@\x02\x04paths\x05field\x04\0\x05\x04\0\x06rotate\x01\x06\x03\0\x1aremit:sec\
+rets/rotate@0.1.0\x05\x1a\x01B\x07\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01\
+r\x01\x02ids\x04\0\x09commented\x03\0\x02\x01j\x01\x03\x01\x01\x01@\x02\x04paths\
+\x04texts\0\x04\x04\0\x07comment\x01\x05\x03\0\x1bremit:tickets/comment@0.1.0\x05\
+\x1b\x01B\x0a\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01m\x02\x04open\x08r\
+esolved\x04\0\x0cticket-state\x03\0\x02\x01ps\x01r\x08\x04paths\x05titles\x05sta\
+te\x03\x06statuss\x08assignees\x06labels\x04\x08commentsy\x07changedw\x04\0\x06t\
+icket\x03\0\x05\x01j\x01\x06\x01\x01\x01@\x01\x04paths\0\x07\x04\0\x03get\x01\x08\
+\x03\0\x1bremit:tickets/inspect@0.1.0\x05\x1c\x01B\x07\x02\x03\x02\x01\x01\x04\0\
+\x07failure\x03\0\0\x01r\x02\x04paths\x02ids\x04\0\x06opened\x03\0\x02\x01j\x01\x03\
+\x01\x01\x01@\x03\x05places\x05titles\x04texts\0\x04\x04\0\x04open\x01\x05\x03\0\
+\x18remit:tickets/open@0.1.0\x05\x1d\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07failu\
+re\x03\0\0\x01j\0\x01\x01\x01@\x01\x04paths\0\x02\x04\0\x07resolve\x01\x03\x03\0\
+\x1bremit:tickets/resolve@0.1.0\x05\x1e\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07fa\
+ilure\x03\0\0\x01j\x01\x7f\x01\x01\x01@\x02\x05places\x05tokens\0\x02\x04\0\x05w\
+orks\x01\x03\x03\0\x18remit:tokens/check@0.1.0\x05\x1f\x01B\x05\x02\x03\x02\x01\x01\
+\x04\0\x07failure\x03\0\0\x01j\0\x01\x01\x01@\x01\x04paths\0\x02\x04\0\x07disabl\
+e\x01\x03\x03\0\x1aremit:tokens/disable@0.1.0\x05\x20\x01B\x06\x01m\x03\x07enabl\
+ed\x08disabled\x07expired\x04\0\x0btoken-state\x03\0\0\x01ps\x01kw\x01r\x08\x04p\
+aths\x05owners\x05labels\x06scopes\x02\x05state\x01\x07created\x03\x09last-used\x03\
+\x07expires\x03\x04\0\x05token\x03\0\x04\x03\0\x18remit:tokens/types@0.1.0\x05!\x02\
+\x03\0\x20\x05token\x01B\x07\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x02\x03\
+\x02\x01\"\x04\0\x05token\x03\0\x02\x01j\x01\x03\x01\x01\x01@\x02\x05places\x05t\
+okens\0\x04\x04\0\x08identify\x01\x05\x03\0\x1bremit:tokens/identify@0.1.0\x05#\x01\
+B\x0b\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x02\x03\x02\x01\"\x04\0\x05to\
+ken\x03\0\x02\x01j\x01\x03\x01\x01\x01@\x01\x04paths\0\x04\x04\0\x03get\x01\x05\x01\
+p\x03\x01j\x01\x06\x01\x01\x01@\x01\x05places\0\x07\x04\0\x04list\x01\x08\x03\0\x1a\
+remit:tokens/inspect@0.1.0\x05$\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07failure\x03\
+\0\0\x01j\0\x01\x01\x01@\x02\x05places\x05tokens\0\x02\x04\0\x0crevoke-value\x01\
+\x03\x03\0\x1fremit:tokens/revoke-value@0.1.0\x05%\x01B\x05\x02\x03\x02\x01\x01\x04\
+\0\x07failure\x03\0\0\x01j\0\x01\x01\x01@\x01\x04paths\0\x02\x04\0\x06revoke\x01\
+\x03\x03\0\x19remit:tokens/revoke@0.1.0\x05&\x04\06remit:sdk/action-with-all-of-\
+its-exports-removed@0.1.0\x04\0\x0b,\x01\0&action-with-all-of-its-exports-remove\
+d\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.258.3\x10\
+wit-bindgen-rust\x060.61.1";
 #[inline(never)]
 #[doc(hidden)]
 pub fn __link_custom_section_describing_imports() {

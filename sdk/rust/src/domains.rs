@@ -252,9 +252,18 @@ pub mod secrets {
     /// Disables version `version` of the secret at `path`.
     ///
     /// Effect: change; undone by enabling the version again, or irrevocable where the host could not.
-    /// Errors: `not-found`, `conflict` (it is not enabled), `invalid`, `denied`, `unavailable`.
+    /// Errors: `not-found`, `conflict` (it is not enabled, or this run has enabled it), `invalid`, `denied`, `unavailable`.
     pub fn disable(path: &str, version: u64) -> Result<(), Error> {
         host::disable::disable(path, version).map_err(because(|| format!("disable version {version} of {path}")))
+    }
+
+    /// Enables version `version` of the secret at `path`. What is in it is for another run: in this one, whatever reads it is a
+    /// `conflict`, because no rehearsal could.
+    ///
+    /// Effect: change; undone by disabling the version again, or irrevocable where the host could not.
+    /// Errors: `not-found`, `conflict` (it is not disabled, or this run has disabled it), `invalid`, `denied`, `unavailable`.
+    pub fn enable(path: &str, version: u64) -> Result<(), Error> {
+        host::enable::enable(path, version).map_err(because(|| format!("enable version {version} of {path}")))
     }
 
     /// Destroys the value of version `version` of the secret at `path`.

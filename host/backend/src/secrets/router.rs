@@ -1,7 +1,8 @@
 //! Every store of secrets behind one handle, which is all that operations see.
 
+use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use remit_gate::{Failure, Resource};
 use remit_text::Mistake;
@@ -12,14 +13,18 @@ use super::embedded::Embedded;
 use super::generator::Generator;
 use super::openbao::OpenBao;
 use super::played::Played;
-use super::store::{KIND, SecretStore, SecretView};
+use super::store::{KIND, SecretStore, SecretView, Turn};
 use crate::error::BackendError;
 use crate::routes::Routes;
 use crate::systems::{Checked, Systems};
 
-/// Every store, by the prefix of the paths it serves. Cheap to clone.
+/// Every store, by the prefix of the paths it serves. Cheap to clone; a clone is part of the same run.
 #[derive(Clone, Debug)]
-pub struct Secrets(Routes<Served>);
+pub struct Secrets {
+    routes: Routes<Served>,
+    /// The versions that this run disabled or enabled, by path and number.
+    turned: Arc<Mutex<BTreeMap<(String, u64), Turn>>>,
+}
 
 /// A store, and what makes its fresh values.
 struct Served {
@@ -56,24 +61,62 @@ impl Secrets {
         let served = routes.into_iter().map(|(prefix, store, generator)| {
             (prefix, Arc::new(Served { reach: Reach::Store(store), generator }))
         });
-        Routes::new(KIND, served.collect()).map(Self)
+        Ok(Self { routes: Routes::new(KIND, served.collect())?, turned: Arc::default() })
+    }
+
+    /// The same secrets for one run.
+    #[must_use]
+    pub fn for_run(&self) -> Self {
+        Self { routes: self.routes.clone(), turned: Arc::default() }
     }
 
     /// The same secrets for one rehearsal: it looks at the stores, and plays its changes here.
     #[must_use]
     pub fn for_rehearsal(&self) -> Self {
-        Self(self.0.map(|served| Arc::new(served.for_rehearsal())))
+        let routes = self.routes.map(|served| Arc::new(served.for_rehearsal()));
+        Self { routes, turned: Arc::default() }
+    }
+
+    /// What this run did to the state of a version, or played; none if nothing.
+    #[must_use]
+    pub fn turned(&self, resource: &Resource, version: u64) -> Option<Turn> {
+        self.turns().get(&(resource.path().to_owned(), version)).copied()
+    }
+
+    /// Notes what this run does to the state of a version; none takes it back.
+    pub fn note_turn(&self, resource: &Resource, version: u64, turn: Option<Turn>) {
+        let of = (resource.path().to_owned(), version);
+        match turn {
+            Some(turn) => self.turns().insert(of, turn),
+            None => self.turns().remove(&of),
+        };
+    }
+
+    /// Refuses to read a version that this run enabled. A rehearsal cannot, because it is disabled then; and a run is not given what its
+    /// rehearsal is not.
+    pub fn may_read(&self, resource: &Resource, version: u64) -> Result<(), Failure> {
+        match self.turned(resource, version) {
+            Some(Turn::Enable) => Err(Failure::Conflict(format!(
+                "this run has enabled version {version} of {resource}: what is in it is for another run"
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    fn turns(&self) -> MutexGuard<'_, BTreeMap<(String, u64), Turn>> {
+        // A map that is whole after a panic elsewhere.
+        self.turned.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What can be seen of the store that serves a secret, and what makes its fresh values.
     pub fn at(&self, resource: &Resource) -> Result<(&dyn SecretView, &Generator), Failure> {
-        let served = self.0.at(resource)?;
+        let served = self.routes.at(resource)?;
         Ok((served.view(), &served.generator))
     }
 
     /// The store that serves a secret, to change it. A rehearsal has none.
     pub fn store(&self, resource: &Resource) -> Result<&dyn SecretStore, Failure> {
-        match &self.0.at(resource)?.reach {
+        match &self.routes.at(resource)?.reach {
             Reach::Store(store) => Ok(&**store),
             Reach::Played(_) => Err(Failure::Denied(format!("a rehearsal does not change {resource}"))),
         }
@@ -82,7 +125,7 @@ impl Secrets {
     /// Where a rehearsal plays its changes of a secret; none in a run.
     #[must_use]
     pub fn played(&self, resource: &Resource) -> Option<&Played> {
-        match &self.0.at(resource).ok()?.reach {
+        match &self.routes.at(resource).ok()?.reach {
             Reach::Store(_) => None,
             Reach::Played(played) => Some(played),
         }
@@ -113,7 +156,7 @@ impl Systems for Secrets {
 
     async fn check(&self) -> Vec<Checked> {
         let mut checked = Vec::new();
-        for (prefix, served) in self.0.iter() {
+        for (prefix, served) in self.routes.iter() {
             let what = format!("{} {}", Self::SECTION, if prefix.is_empty() { "**" } else { prefix });
             let found = served.view().check(prefix).await.map_err(Into::into);
             checked.push(Checked { what, found });

@@ -58,6 +58,7 @@ impl Observe for Matches {
     async fn observe(&self, on: &Secrets) -> Result<bool, Failure> {
         let value = self.secret.value()?;
         let (store, _) = on.at(&self.resource)?;
+        on.may_read(&self.resource, self.version)?;
         let fields = store.read(&self.resource, self.version).await?;
         let Some(field) = fields.get(&self.field) else {
             let Self { resource, field, version, .. } = self;

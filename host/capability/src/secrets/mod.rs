@@ -25,7 +25,7 @@ pub use put::{Put, Stored};
 pub use read::{Metadata, Reveal};
 pub use renew::BeforeRotation;
 pub use rotate::{Rotate, Rotated};
-pub use withdraw::{BeforeWithdrawal, Destroy, Disable};
+pub use withdraw::{BeforeWithdrawal, Destroy, Disable, Enable};
 
 /// The `remit:secrets` domain.
 pub(crate) static DOMAIN: Domain = Domain {
@@ -47,6 +47,8 @@ interfaces! {
         "finds out whether a secret is a value that was given sealed; who chooses that value can test a guess";
     "remit:secrets/disable" "0.1.0" on KIND [change Disable] by wit::disable:
         "makes a version of a secret unreadable until it is enabled again";
+    "remit:secrets/enable" "0.1.0" on KIND [change Enable] by wit::enable:
+        "makes a version of a secret readable that somebody had disabled";
     "remit:secrets/destroy" "0.1.0" on KIND [change Destroy] by wit::destroy:
         "destroys a version of a secret for good; nothing brings it back";
     "remit:secrets/reveal" "0.1.0" on KIND [observe Reveal] by wit::reveal:

@@ -96,6 +96,7 @@ impl Observe for Reveal {
 
     async fn observe(&self, on: &Secrets) -> Result<String, Failure> {
         let (store, _) = on.at(&self.resource)?;
+        on.may_read(&self.resource, self.version)?;
         let fields = store.read(&self.resource, self.version).await?;
         match fields.get(&self.field) {
             Some(value) => Ok(value.to_owned()),

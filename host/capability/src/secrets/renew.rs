@@ -185,6 +185,7 @@ impl Renewal<'_> {
                 return Err(Failure::NotFound(why));
             }
         }
+        on.may_read(self.resource, previous)?;
         let old = store.read(self.resource, previous).await?;
         let field = pick(&old)?;
         let mut new = old.clone();

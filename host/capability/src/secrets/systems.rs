@@ -64,12 +64,12 @@ impl Offline for Secrets {
     type Before = Before;
     type After = After;
 
-    /// A rehearsal looks at the stores and plays its changes.
+    /// A rehearsal looks at the stores and plays its changes. A run knows what it did itself.
     fn serve(self, estate: Estate) -> Estate {
         estate.with_per_run(self, |secrets: &Secrets, _: &Scope, mode: Mode| {
             Some(match mode {
                 Mode::Rehearse => secrets.for_rehearsal(),
-                Mode::Live => secrets.clone(),
+                Mode::Live => secrets.for_run(),
             })
         })
     }

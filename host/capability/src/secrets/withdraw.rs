@@ -1,4 +1,4 @@
-//! Taking one version out of use: until enabled again, or for good.
+//! Taking one version out of use, until enabled again or for good; and enabling it.
 
 use std::borrow::Cow;
 
@@ -6,13 +6,20 @@ use remit_backend::{Act, Identity, Metadata, Right, Secrets, Target, Turn, Versi
 use remit_gate::{Change, Changes, Countermeasure, Failure, Operation, Permit, Prepared, Resource, State};
 use serde::{Deserialize, Serialize};
 
-use super::bindings::remit::secrets::{destroy, disable};
+use super::bindings::remit::secrets::{destroy, disable, enable};
 use crate::{CallError, Ctx};
 
 impl disable::Host for Ctx {
     async fn disable(&mut self, path: String, version: u64) -> Result<(), CallError> {
         let resource = self.secret::<Disable>(&path)?;
         self.change(Disable { resource, version }).await
+    }
+}
+
+impl enable::Host for Ctx {
+    async fn enable(&mut self, path: String, version: u64) -> Result<(), CallError> {
+        let resource = self.secret::<Enable>(&path)?;
+        self.change(Enable { resource, version }).await
     }
 }
 
@@ -32,6 +39,15 @@ pub struct Disable {
     pub version: u64,
 }
 
+/// `remit:secrets/enable.enable`: makes a disabled version readable, until it is disabled again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Enable {
+    /// The secret that the version belongs to.
+    pub resource: Resource,
+    /// The number of the version to enable.
+    pub version: u64,
+}
+
 /// `remit:secrets/destroy.destroy`: destroys the value of a version, which cannot be undone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Destroy {
@@ -41,14 +57,14 @@ pub struct Destroy {
     pub version: u64,
 }
 
-/// What a version was before it was withdrawn. Which one is current is no part of it: the numbers of a secret only
+/// What a version was before its state was changed. Which one is current is no part of it: the numbers of a secret only
 /// ever grow, so that with its identity the number says which version is meant, whoever rotates it meanwhile.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BeforeWithdrawal {
     /// Which secret it was; none in records of the first version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity: Option<Identity>,
-    /// The state of the version before it was withdrawn.
+    /// The state of the version before.
     pub state: VersionState,
 }
 
@@ -74,6 +90,13 @@ impl Aim<'_> {
             return Err(Failure::Conflict(format!(
                 "version {} of {} is {} already",
                 self.version, self.resource, version.state
+            )));
+        }
+        if to != VersionState::Destroyed && on.turned(self.resource, self.version).is_some() {
+            // To and fro, nobody could tell what was undone of it already.
+            return Err(Failure::Conflict(format!(
+                "this run has disabled or enabled version {} of {} already, which it can do once",
+                self.version, self.resource
             )));
         }
         Ok((version, BeforeWithdrawal { identity: found.identity, state: version.state }))
@@ -102,6 +125,15 @@ impl Aim<'_> {
         })
     }
 
+    /// Why the host could not do this to the version later, to take back what it is about to do.
+    async fn no_way_back(self, by: Turn, verb: &str, on: &Secrets) -> Result<Option<String>, Failure> {
+        let (store, _) = on.at(self.resource)?;
+        Ok(match store.right(self.resource, Act::Turn(by)).await? {
+            Right::Held => None,
+            Right::Lacking(why) | Right::Unknown(why) => Some(format!("it could not be {verb} again: {why}")),
+        })
+    }
+
     async fn turn<O: Change<Undo = BeforeWithdrawal>>(
         self,
         turn: Turn,
@@ -109,11 +141,17 @@ impl Aim<'_> {
         by: &Permit<'_, O>,
     ) -> Result<(), Failure> {
         let target = Target { secret: self.resource, identity: by.before().undo.identity.as_ref() };
-        on.store(self.resource)?.turn(target, self.version, turn, by.authority()).await
+        on.note_turn(self.resource, self.version, Some(turn));
+        let done = on.store(self.resource)?.turn(target, self.version, turn, by.authority()).await;
+        if done.as_ref().is_err_and(Failure::is_definite) {
+            on.note_turn(self.resource, self.version, None);
+        }
+        done
     }
 
     fn play(self, turn: Turn, on: &Secrets) {
         if let Some(played) = on.played(self.resource) {
+            on.note_turn(self.resource, self.version, Some(turn));
             played.turn(self.resource, self.version, turn);
         }
     }
@@ -136,13 +174,7 @@ impl Disable {
                 self.version
             )));
         }
-        let (store, _) = on.at(&self.resource)?;
-        Ok(match store.right(&self.resource, Act::Turn(Turn::Enable)).await? {
-            Right::Held => None,
-            Right::Lacking(why) | Right::Unknown(why) => {
-                Some(format!("it could not be enabled again: {why}"))
-            }
-        })
+        self.aim().no_way_back(Turn::Enable, "enabled", on).await
     }
 }
 
@@ -189,6 +221,63 @@ impl Change for Disable {
 
     fn describe_undo(&self, _: &BeforeWithdrawal) -> String {
         format!("enable version {} again", self.version)
+    }
+
+    fn is_as_planned(planned: &BeforeWithdrawal, found: &BeforeWithdrawal) -> bool {
+        is_as_planned(planned, found)
+    }
+}
+
+impl Enable {
+    fn aim(&self) -> Aim<'_> {
+        Aim { resource: &self.resource, version: self.version }
+    }
+}
+
+impl Operation for Enable {
+    const NAME: &'static str = "remit:secrets/enable.enable";
+    type Kind = Changes;
+    type Backend = Secrets;
+    type Outcome = ();
+
+    fn resource(&self) -> Cow<'_, Resource> {
+        Cow::Borrowed(&self.resource)
+    }
+}
+
+impl Change for Enable {
+    const COUNTERMEASURE: Countermeasure = Countermeasure::Restore;
+    type Undo = BeforeWithdrawal;
+
+    async fn prepare(&self, on: &Secrets) -> Result<Prepared<BeforeWithdrawal>, Failure> {
+        let (_, undo) = self.aim().prepare(VersionState::Enabled, on).await?;
+        let irrevocable = self.aim().no_way_back(Turn::Disable, "disabled", on).await?;
+        Ok(Prepared { undo, secret: None, irrevocable })
+    }
+
+    fn rehearse(&self, _: &Prepared<BeforeWithdrawal>, on: &Secrets) {
+        self.aim().play(Turn::Enable, on);
+    }
+
+    async fn perform(on: &Secrets, by: Permit<'_, Self>) -> Result<(), Failure> {
+        by.operation().aim().turn(Turn::Enable, on, &by).await
+    }
+
+    async fn state(&self, before: &Prepared<BeforeWithdrawal>, on: &Secrets) -> Result<State, Failure> {
+        let state = |state| match state {
+            VersionState::Disabled => State::Before,
+            VersionState::Enabled => State::After,
+            VersionState::Destroyed => State::Other(format!("version {} is destroyed", self.version)),
+        };
+        self.aim().compare(&before.undo, on, state).await
+    }
+
+    async fn undo(on: &Secrets, by: Permit<'_, Self>) -> Result<(), Failure> {
+        by.operation().aim().turn(Turn::Disable, on, &by).await
+    }
+
+    fn describe_undo(&self, _: &BeforeWithdrawal) -> String {
+        format!("disable version {} again", self.version)
     }
 
     fn is_as_planned(planned: &BeforeWithdrawal, found: &BeforeWithdrawal) -> bool {

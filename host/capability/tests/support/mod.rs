@@ -87,6 +87,9 @@ resources = ["secret:prod/**"]
 capability = "remit:secrets/disable"
 resources = ["secret:prod/**"]
 [[allow]]
+capability = "remit:secrets/enable"
+resources = ["secret:prod/**"]
+[[allow]]
 capability = "remit:secrets/destroy"
 resources = ["secret:prod/**"]
 irrevocable = true

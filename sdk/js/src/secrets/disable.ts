@@ -6,7 +6,7 @@ import { ask } from "../refusal.js";
  * Disables version `version` of the secret at `path`.
  *
  * Effect: change; undone by enabling the version again, or irrevocable where the host could not.
- * Errors: `not-found`, `conflict` (it is not enabled), `invalid`, `denied`, `unavailable`.
+ * Errors: `not-found`, `conflict` (it is not enabled, or this run has enabled it), `invalid`, `denied`, `unavailable`.
  */
 export function disable(path: string, version: number): ReturnType<typeof host.disable> {
   return ask(`disable version ${version} of ${path}`, () => host.disable(path, version));

@@ -6,5 +6,6 @@ export * from "./generate.js";
 export * from "./put.js";
 export * from "./compare.js";
 export * from "./disable.js";
+export * from "./enable.js";
 export * from "./destroy.js";
 export * from "./reveal.js";
