@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::common::netns::{Wire, nft};
+use crate::common::netns::{Wire, ip, nft};
 use crate::common::{Ran, World};
 use serde_json::{Value, json};
 
@@ -21,7 +21,7 @@ fn world(wire: &Wire, nft: &str) -> World {
 [[network]]
 name = \"main\"
 workloads = [\"netns/{inside}\", \"netns/gone\", \"uid/0\", \"pid/*\", \"cgroup/**\", \"address/*\"]
-allow = [\"10.77.0.2:9000/tcp\"]
+allow = [\"10.77.0.2:9000/tcp\", \"[fd77::2]:9000/tcp\"]
 nft = \"{nft}\"
 timeout = \"30s\"
 
@@ -82,6 +82,7 @@ fn a_workload_is_cut_off_with_its_session_and_let_out_again() {
     let wire = Wire::new();
     let world = world(&wire, &nft());
     let _there = wire.listens(&["4444", "9000"]);
+    let _there_6 = wire.listens_at(Wire::THERE_6, &["4444", "9000"]);
     wire.nft(&["add table inet theirs"]);
     wire.nft(&["add chain inet theirs x { type filter hook output priority 0; policy accept; }"]);
     let before = wire.nft(&["list", "ruleset"]);
@@ -89,6 +90,7 @@ fn a_workload_is_cut_off_with_its_session_and_let_out_again() {
     let doctor = world.remit(&["doctor"]).exits(0).out;
     assert!(doctor.contains("nftables v") && doctor.contains("may be cut: main/netns/"), "{doctor}");
     let mut session = wire.session("4444");
+    let session_6 = wire.session_at(Wire::THERE_6, "4444");
 
     // A rehearsal sees its own cut and makes none.
     let plan = planned(&world, &path, &["cut", "get"]).exits(0).out;
@@ -102,10 +104,20 @@ fn a_workload_is_cut_off_with_its_session_and_let_out_again() {
     let answers = done(&world, &path, &["get", "connections", "cut", "get"]);
     let (first, _) = world.last_run();
     assert_eq!(answers[0], json!({"path": path, "cut": false, "by-run": null, "refused": 0}));
-    assert_eq!(answers[1][0][1], "10.77.0.2:4444", "{answers:?}");
+    let peers = answers[1].as_array().unwrap().iter().map(|connection| connection[1].as_str().unwrap());
+    let mut peers: Vec<&str> = peers.collect();
+    peers.sort_unstable();
+    assert_eq!(peers, ["10.77.0.2:4444", "[fd77::2]:4444"], "{answers:?}");
     assert_eq!((&answers[3]["cut"], &answers[3]["by-run"]), (&json!(true), &json!(first)));
     assert!(session.ends().contains("reset"), "a session that there was is over");
     assert!(!wire.reaches(&[], 4444) && wire.reaches(&[], 9000), "but for what the operator listed");
+    // The same by IPv6, where the other end has to be found first.
+    assert!(session_6.ends().contains("reset"));
+    let found = |port| {
+        ip(&["-n", &wire.inside, "neighbour", "flush", "dev", "eth0"]);
+        wire.reaches_at(Wire::THERE_6, &[], port)
+    };
+    assert!(!found(4444) && found(9000));
     assert!(
         wire.nft(&["list", "ruleset"]).contains(&format!("remit {first}")),
         "the rules say whose they are"
@@ -122,7 +134,7 @@ fn a_workload_is_cut_off_with_its_session_and_let_out_again() {
         before,
         "it is as if nothing had been, and what is others' is untouched"
     );
-    assert!(wire.reaches(&[], 4444));
+    assert!(wire.reaches(&[], 4444) && wire.reaches_at(Wire::THERE_6, &[], 4444));
     let events = world.ocsf_events();
     assert!(events.iter().any(|event| event["activity_name"] == "Isolate"), "{events:?}");
 
@@ -171,10 +183,14 @@ fn users_control_groups_and_addresses_are_cut_and_nobody_else() {
     back(&run);
     assert_eq!(wire.nft(&["list", "ruleset"]), "");
 
-    let run = cut("box/address/10.77.0.2");
-    assert!(!wire.reaches(&[], 4444));
-    back(&run);
-    assert!(wire.reaches(&[], 4444));
+    let _there_6 = wire.listens_at(Wire::THERE_6, &["4444"]);
+    let reaches = || (wire.reaches(&[], 4444), wire.reaches_at(Wire::THERE_6, &[], 4444));
+    for (address, left) in [("10.77.0.2", (false, true)), ("fd77--2", (true, false))] {
+        let run = cut(&format!("box/address/{address}"));
+        assert_eq!(reaches(), left, "{address}");
+        back(&run);
+        assert_eq!(reaches(), (true, true), "{address}");
+    }
 
     let own = format!("main/pid/{}", std::process::id());
     for (path, why) in [

@@ -23,6 +23,9 @@ impl Wire {
     pub const HERE: &str = "10.77.0.1";
     /// The address of the other end.
     pub const THERE: &str = "10.77.0.2";
+    /// The same of IPv6.
+    pub const HERE_6: &str = "fd77::1";
+    pub const THERE_6: &str = "fd77::2";
 
     pub fn new() -> Self {
         static MADE: AtomicU32 = AtomicU32::new(0);
@@ -34,8 +37,12 @@ impl Wire {
         ip(&[
             "link", "add", "eth0", "netns", inside, "type", "veth", "peer", "name", "eth0", "netns", outside,
         ]);
-        for (name, address) in [(inside, Self::HERE), (outside, Self::THERE)] {
+        for (name, address, address_6) in
+            [(inside, Self::HERE, Self::HERE_6), (outside, Self::THERE, Self::THERE_6)]
+        {
             ip(&["-n", name, "address", "add", &format!("{address}/24"), "dev", "eth0"]);
+            // Nobody else could have the address: it can be used at once.
+            ip(&["-n", name, "address", "add", &format!("{address_6}/64"), "dev", "eth0", "nodad"]);
             ip(&["-n", name, "link", "set", "eth0", "up"]);
             ip(&["-n", name, "link", "set", "lo", "up"]);
         }
@@ -60,7 +67,12 @@ impl Wire {
 
     /// Whether a program of the workload can connect to the other end, run as `before` says: `setpriv` for another user, say.
     pub fn reaches(&self, before: &[&str], port: u16) -> bool {
-        let connect = format!("exec 3<>/dev/tcp/{}/{port}", Self::THERE);
+        self.reaches_at(Self::THERE, before, port)
+    }
+
+    /// The same at one of its addresses.
+    pub fn reaches_at(&self, there: &str, before: &[&str], port: u16) -> bool {
+        let connect = format!("exec 3<>/dev/tcp/{there}/{port}");
         let bash = ["timeout", "2", "bash", "-c", &connect];
         let mut command = Self::command(&self.inside, &[before, &bash].concat());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap().success()
@@ -68,12 +80,22 @@ impl Wire {
 
     /// Something at the other end that answers whoever connects to these ports.
     pub fn listens(&self, ports: &[&str]) -> Peer {
-        Peer::new(&self.outside, &[&["listen", Self::THERE], ports].concat(), "listens")
+        self.listens_at(Self::THERE, ports)
+    }
+
+    /// The same at one of its addresses.
+    pub fn listens_at(&self, there: &str, ports: &[&str]) -> Peer {
+        Peer::new(&self.outside, &[&["listen", there], ports].concat(), "listens")
     }
 
     /// A session of the workload with the other end.
     pub fn session(&self, port: &str) -> Peer {
-        Peer::new(&self.inside, &["beat", Self::THERE, port], "connected")
+        self.session_at(Self::THERE, port)
+    }
+
+    /// The same at one of its addresses.
+    pub fn session_at(&self, there: &str, port: &str) -> Peer {
+        Peer::new(&self.inside, &["beat", there, port], "connected")
     }
 }
 
@@ -125,8 +147,9 @@ pub fn nft() -> String {
     std::env::var("REMIT_NFT").expect("REMIT_NFT is not set: run the tests with `cargo xtask test`")
 }
 
+/// `ip` of iproute2.
 #[track_caller]
-fn ip(arguments: &[&str]) {
+pub fn ip(arguments: &[&str]) {
     let done = Command::new("ip").args(arguments).output().unwrap();
     assert!(
         done.status.success(),

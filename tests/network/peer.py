@@ -25,11 +25,12 @@ def listen(listener):
 role, address, *ports = sys.argv[1:]
 if role == "listen":
     for port in ports:
-        threading.Thread(target=listen, args=(socket.create_server((address, int(port))),)).start()
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        server = socket.create_server((address, int(port)), family=family)
+        threading.Thread(target=listen, args=(server,)).start()
     print("listens", flush=True)
 else:
-    session = socket.socket()
-    session.connect((address, int(ports[0])))
+    session = socket.create_connection((address, int(ports[0])))
     print("connected", flush=True)
     try:
         while True:
