@@ -12,7 +12,7 @@ mod acts;
 mod files;
 mod rehearsals;
 mod served;
-mod shim;
+pub mod shim;
 mod store;
 mod through;
 

@@ -1,4 +1,4 @@
-/* Preloaded into `remit` by tests/crash.rs: numbers every call through which something becomes durable or
+/* Preloaded into `remit` by tests/crash.rs and tests/jobs.rs: numbers every call through which something becomes durable or
  * leaves the process, and at a chosen one ends the process or lets the call fail.
  *
  * A point is a call on a file below $REMIT_HOME (but for SQLite's -shm files: shared memory, worthless
@@ -6,6 +6,10 @@
  *
  *   CRASH_LOG=FILE   one line for each point as it begins: its number, class and file.
  *   CRASH_AT=N       where it happens. Without it the shim only counts.
+ *   CRASH_ON=TEXT    in place of a number: where a file of the home gets this text. `before` kills before that
+ *                    write, `after` once it is durable.
+ *   CRASH_INTENT=TEXT  the same where the journal gets the intent of a host call that goes on with this text after
+ *                    its number: `after` kills once it is durable, `before` before the outcome of that call is written.
  *   CRASH_HOW=...    what happens:
  *     before         SIGKILL before the call.
  *     after          SIGKILL once the call is done.
@@ -38,6 +42,11 @@ static const char *home;
 static size_t home_length;
 static int log_fd = -1;
 static long crash_at;
+static const char *crash_on, *crash_intent;
+/* How the outcome of that call begins, once its number is known. */
+static char outcome[64];
+/* The text is written, and not durable yet. */
+static volatile int written;
 static enum how crash_how;
 static long points;
 /* Held while a point is numbered, and by each call on a file until it is done: so the writes that a power
@@ -65,6 +74,8 @@ __attribute__((constructor)) static void begin(void) {
     if (log)
         log_fd = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     crash_at = at ? atol(at) : 0;
+    crash_on = getenv("CRASH_ON");
+    crash_intent = getenv("CRASH_INTENT");
     for (int i = BEFORE; how && i <= FULL; i++)
         if (!strcmp(how, names[i]))
             crash_how = i;
@@ -178,6 +189,55 @@ static void forget(int fd) {
     }
 }
 
+/* A file became durable, and perhaps the text with it. */
+static void durable(int fd) {
+    forget(fd);
+    if (written)
+        die();
+}
+
+static int has(const char *bytes, size_t length, const char *text) {
+    return memmem(bytes, length, text, strlen(text)) != NULL;
+}
+
+/* The number of the call whose intent is in the bytes, or 0. */
+static long intent_in(const char *bytes, size_t length) {
+    static const char begins[] = "\"intent\":{\"call\":";
+    const char *end = bytes + length, *at = bytes;
+    while ((at = memmem(at, (size_t)(end - at), begins, sizeof begins - 1))) {
+        long call = 0;
+        for (at += sizeof begins - 1; at < end && *at >= '0' && *at <= '9'; at++)
+            call = 10 * call + (*at - '0');
+        if ((size_t)(end - at) >= strlen(crash_intent) && !memcmp(at, crash_intent, strlen(crash_intent)))
+            return call;
+    }
+    return 0;
+}
+
+/* Looks at what is about to be written, if a text decides. */
+static void look(int fd, const void *bytes, size_t length) {
+    char path[PATH_MAX];
+    if ((!crash_on && !crash_intent) || !file_of_home(fd, path))
+        return;
+    if (crash_on && has(bytes, length, crash_on)) {
+        if (crash_how == BEFORE)
+            die();
+        written = 1;
+    }
+    if (!crash_intent)
+        return;
+    if (outcome[0]) {
+        if (has(bytes, length, outcome))
+            die();
+        return;
+    }
+    long call = intent_in(bytes, length);
+    if (call && crash_how == AFTER)
+        written = 1;
+    else if (call)
+        snprintf(outcome, sizeof outcome, "\"outcome\":{\"call\":%ld,", call);
+}
+
 /* The error a write or fsync of a file gets, or 0. */
 static int error_for(int fd, long mine, off_t end) {
     struct stat now;
@@ -224,28 +284,31 @@ static int error_for(int fd, long mine, off_t end) {
 
 int fsync(int fd) {
     REAL(fsync);
-    ON_FILE("fsync", real(fd), -1, NOTHING, forget(fd));
+    ON_FILE("fsync", real(fd), -1, NOTHING, durable(fd));
 }
 
 int fdatasync(int fd) {
     REAL(fdatasync);
-    ON_FILE("fsync", real(fd), -1, NOTHING, forget(fd));
+    ON_FILE("fsync", real(fd), -1, NOTHING, durable(fd));
 }
 
 ssize_t pwrite(int fd, const void *bytes, size_t length, off_t offset) {
     REAL(pwrite);
+    look(fd, bytes, length);
     ON_FILE("write", real(fd, bytes, length, offset), offset + (off_t)length, remember(fd, path, offset, length),
             NOTHING);
 }
 
 ssize_t pwrite64(int fd, const void *bytes, size_t length, off64_t offset) {
     REAL(pwrite64);
+    look(fd, bytes, length);
     ON_FILE("write", real(fd, bytes, length, offset), offset + (off_t)length, remember(fd, path, offset, length),
             NOTHING);
 }
 
 ssize_t write(int fd, const void *bytes, size_t length) {
     REAL(write);
+    look(fd, bytes, length);
     off_t offset = lseek(fd, 0, SEEK_CUR);
     ON_FILE("write", real(fd, bytes, length), offset + (off_t)length, remember(fd, path, offset, length), NOTHING);
 }

@@ -53,6 +53,15 @@ impl fmt::Display for Point {
     }
 }
 
+/// What is on its way to the disk when it happens.
+#[derive(Clone, Debug)]
+pub enum On {
+    /// This text: before it is written, or once it is durable.
+    Text(String),
+    /// A host call whose intent goes on like this after its number: once that is durable, or before the call's outcome is written.
+    Call(String),
+}
+
 /// The compiled library.
 pub struct Shim {
     folder: TempDir,
@@ -82,6 +91,15 @@ impl Shim {
     pub fn strike(&self, command: &mut Command, log: &Path, at: usize, how: How) {
         self.count(command, log);
         command.env("CRASH_AT", at.to_string()).env("CRASH_HOW", how.to_string());
+    }
+
+    /// Kills a command at a record.
+    pub fn strike_on(&self, command: &mut Command, on: &On, how: How) {
+        let (variable, text) = match on {
+            On::Text(text) => ("CRASH_ON", text),
+            On::Call(text) => ("CRASH_INTENT", text),
+        };
+        command.env("LD_PRELOAD", self.library()).env(variable, text).env("CRASH_HOW", how.to_string());
     }
 }
 

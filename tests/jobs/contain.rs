@@ -8,6 +8,9 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use super::kills::{Found, Killed};
+use super::report;
+use super::shim::Shim;
 use super::stage::{self, Costs};
 use crate::common::netns::{Wire, nft};
 use crate::common::{POLICY, World};
@@ -70,9 +73,15 @@ directory = \"{}\"
     }
 
     fn asked(&self) -> String {
+        self.asked_in(&self.world, &[])
+    }
+
+    /// The same in a copy of the home, for its plan or (with `more`) for whatever the scope allows.
+    fn asked_in(&self, world: &World, more: &[&str]) -> String {
         let input = format!("{{\"workload\":\"main/netns/{}\"}}", self.wire.inside);
-        self.world.ask(&["request", ACTION, "--input", &input, "--scope", "s.toml"], "asked");
-        self.world.request("asked")
+        let request = ["request", ACTION, "--input", &input, "--scope", "s.toml"];
+        world.ask(&[&request, more].concat(), "asked");
+        world.request("asked")
     }
 
     fn state(&self) -> String {
@@ -158,7 +167,9 @@ fn the_job_that_contains_a_workload() {
     stage::types_at_home(world, &["revert", &run, "--reason", "the program is gone, its key is replaced"], 0);
     assert!(!scene.is_cut() && wire.reaches(&[], 4444));
     assert_eq!(scene.archives(), 1, "the evidence stays");
-    stage::types_at_home(world, &["show", &run, "--format", "markdown"], 0);
+    let kept = scene.evidence.path().display().to_string();
+    let as_shown = [(&*wire.inside, "shop"), (&*kept, "/var/lib/remit-evidence")];
+    report::tell(world, &run, "contain-workload", &as_shown);
     world.audit_is_sound();
 }
 
@@ -167,17 +178,7 @@ fn it_is_contained_whole_or_not_at_all_and_never_without_evidence() {
     let scene = Scene::set("");
     let world = &scene.world;
 
-    // The host is killed between the evidence and the cut, and after the cut: it is let out, and the evidence stays.
-    for after in [false, true] {
-        let mut host = scene.waits(&scene.asked(), after);
-        assert_eq!(scene.is_cut(), after);
-        host.kill().unwrap();
-        host.wait().unwrap();
-        scene.nft_does("");
-        world.remit(&["recover"]);
-        assert!(!scene.is_cut(), "{after}");
-        assert_eq!((scene.state().as_str(), scene.archives()), ("reverted", 1 + usize::from(after)));
-    }
+    killed(&scene, &world.copy());
 
     // Everything is frozen, or what allowed it is revoked, while it cuts.
     for stop in ["freeze", "revoke"] {
@@ -201,6 +202,31 @@ fn it_is_contained_whole_or_not_at_all_and_never_without_evidence() {
         }
     }
 
+    // `nft` fails, says that it made the rules and did not, or takes longer than it may.
+    let config = fs::read_to_string(world.home().join("remit.toml")).unwrap();
+    fs::write(world.home().join("remit.toml"), config.replace("timeout = \"30s\"", "timeout = \"4s\""))
+        .unwrap();
+    for does in ["exit 1", "exit 0", "exec sleep 60"] {
+        let request = scene.asked();
+        scene.nft_does(&format!("case \"$1\" in create*) {does};; esac"));
+        assert_ne!(world.remit(&["run", &request, "--key", "bot.key"]).code, 0, "{does}");
+        scene.nft_does("");
+        assert!(!scene.is_cut() && scene.state() == "reverted", "{does}: {}", scene.state());
+    }
+    fs::write(world.home().join("remit.toml"), config).unwrap();
+
+    // Two at once: one of them cuts, and the other one takes back nothing of it.
+    let both = [scene.asked(), scene.asked()].map(|request| {
+        let mut host = world.command(&["run", &request, "--key", "bot.key"]);
+        host.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    });
+    let ended = both.map(|mut host| host.wait().unwrap().success());
+    assert!(ended.iter().filter(|cut| **cut).count() == 1 && scene.is_cut(), "{ended:?}");
+    let runs = world.remit(&["runs", "--live", "--state", "succeeded", "--json"]).exits(0).json();
+    let run = runs.as_array().unwrap().last().unwrap()["run"].as_str().unwrap().to_owned();
+    world.remit(&["revert", &run]).exits(0);
+    assert!(!scene.is_cut());
+
     // No evidence, no cut: there is nowhere to keep it.
     let request = scene.asked();
     let elsewhere = scene.evidence.path().with_extension("elsewhere");
@@ -209,6 +235,19 @@ fn it_is_contained_whole_or_not_at_all_and_never_without_evidence() {
     assert!(!scene.is_cut());
     fs::rename(&elsewhere, scene.evidence.path()).unwrap();
     world.audit_is_sound();
+}
+
+/// The host is killed at each step: what is cut is let out, and the evidence stays.
+fn killed(scene: &Scene, template: &World) {
+    let request = scene.asked_in(template, &["--without-plan", "--ttl", "24h"]);
+    let begin = |_: &World| ["run", &request, "--key", "bot.key"].map(ToOwned::to_owned).to_vec();
+    let found = || if scene.is_cut() { Found::After } else { Found::Before };
+    let name = "contain-workload";
+    let kept = scene.archives();
+    Killed { name, template, begin: &begin, found: &found, held: Found::Before }
+        .at_each_step(&Shim::compile());
+    // Undisturbed, when it was kept and not on record, and at each moment of the cut and of the end.
+    assert_eq!(scene.archives() - kept, 5);
 }
 
 #[test]

@@ -23,15 +23,6 @@ pub struct Gateway {
     lines: Arc<Mutex<Vec<String>>>,
 }
 
-/// When a host is killed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum When {
-    /// The system has not got the request.
-    Before,
-    /// It has done what was asked, and the answer is lost.
-    After,
-}
-
 impl Gateway {
     pub fn before(system: &str) -> Self {
         Self::made(|event| proxy::between(system, event))
@@ -90,32 +81,15 @@ impl Gateway {
         self.lines.lock().unwrap().clone()
     }
 
-    /// Runs a command that is killed at the request of this number.
-    pub fn kills(&self, world: &World, args: &[&str], at: usize, when: When) {
-        self.kills_at(world, args, move |number, _| number == at, when);
-    }
-
-    /// Runs a command that is killed at the first request of these.
-    pub fn kills_where(&self, world: &World, args: &[&str], at: fn(&str) -> bool, when: When) {
-        self.kills_at(world, args, move |_, line| at(line), when);
-    }
-
-    fn kills_at(
-        &self,
-        world: &World,
-        args: &[&str],
-        at: impl Fn(usize, &str) -> bool + Send + Sync + 'static,
-        when: When,
-    ) {
+    /// Runs a command that is killed when the system has done what the first request of these asks for, and its answer is lost.
+    pub fn kills(&self, world: &World, args: &[&str], at: fn(&str) -> bool) {
         let victim = Arc::new(AtomicI32::new(0));
         let aim = Arc::clone(&victim);
-        self.does(move |number, line, ask| {
-            if !at(number, line) {
+        self.does(move |_, line, ask| {
+            if !at(line) {
                 return Some(ask());
             }
-            if when == When::After {
-                ask();
-            }
+            ask();
             let pid = loop {
                 if let Some(pid) = Pid::from_raw(aim.load(Ordering::SeqCst)) {
                     break pid;
@@ -128,7 +102,7 @@ impl Gateway {
         let mut host = world.command(args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         victim.store(host.id().try_into().unwrap(), Ordering::SeqCst);
         let status = host.wait().unwrap();
-        assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(9), "{when:?}: {args:?}");
+        assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(9), "{args:?}");
         self.passes();
     }
 }

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use super::report;
 use super::stage::{self, Costs};
 use super::systems::System;
 use crate::common::World;
@@ -15,9 +16,12 @@ const PASSWORD: &str = "the-password-of-admin";
 /// `admin:the-password-of-admin`
 const BASIC: [(&str, &str); 1] = [("authorization", "Basic YWRtaW46dGhlLXBhc3N3b3JkLW9mLWFkbWlu")];
 
-/// A home in front of a secret store and a tracker, with the three actions and the rules that are shipped, and one more.
+/// What the agent starts.
+const ACTIONS: [&str; 4] = ["isolate-api-key", "lift-isolation", "replace-api-key", "tell-ticket"];
+
+/// A home in front of a secret store and a tracker, with the actions and the rules that are shipped, and one more.
 pub fn home(bao: &str, tracker: &System, behind: &str) -> World {
-    let world = World::with(&["isolate-api-key", "replace-api-key", "tell-ticket"]);
+    let world = World::with(&ACTIONS);
     world.configure(&format!(
         "\n[[secrets]]\nprefix = \"prod\"\nbackend = \"openbao\"\naddress = \"{bao}\"\ntoken_env = \"TEST_TOKEN\"\n\
          timeout = \"2s\"\n[[notify]]\nname = \"pager\"\nfile = \"pager.jsonl\"\non = [\"run-due\", \"run-held\"]\n"
@@ -36,7 +40,7 @@ pub fn home(bao: &str, tracker: &System, behind: &str) -> World {
         "{shipped}\n@id(\"an-isolation-is-lifted-by-who-started-it\")\npermit (principal == Remit::Principal::\"bot\", \
          action == Remit::Action::\"revert\", resource is Remit::Request)\nwhen {{ resource.actionName == \"isolate-api-key\" }};\n"
     ));
-    for name in ["isolate-api-key", "replace-api-key", "tell-ticket"] {
+    for name in ACTIONS {
         world.remit(&["install", &format!("{name}.wasm")]).exits(0);
     }
     world
@@ -51,6 +55,8 @@ fn allow(capabilities: &[&str], resources: &str) -> String {
 pub struct Standing {
     /// To isolate keys of payments: undone after eight hours.
     pub payments: String,
+    /// To lift an isolation of keys of payments: isolated again after half a minute.
+    pub lift: String,
     /// To isolate keys of batch jobs: undone after a few seconds, of which a server looks every five.
     pub batch: String,
     /// To write into the tracker.
@@ -63,6 +69,7 @@ impl Standing {
         let tickets = allow(&powers, "\"ticket:tracker\", \"ticket:tracker/*\"") + "[limits]\nchanges = 2\n";
         Self {
             payments: Self::to_isolate(world, "page_after = \"1h\"\nrestore_after = \"8h\"", "payments"),
+            lift: Self::to_lift(world, "30s"),
             batch: Self::to_isolate(world, "page_after = \"1s\"\nrestore_after = \"12s\"", "batch"),
             tickets: standing(world, "tell-ticket.wasm", &tickets, "people follow it in the tracker"),
         }
@@ -73,6 +80,18 @@ impl Standing {
         let powers = ["secrets/disable", "secrets/inspect"];
         let scope = format!("{head}\n{}", allow(&powers, &format!("\"secret:prod/{place}/*\"")));
         standing(world, "isolate-api-key.wasm", &scope, "keys that leak are isolated at once")
+    }
+
+    /// To make keys of payments readable again, for so long.
+    pub fn to_lift(world: &World, time: &str) -> String {
+        let powers = ["secrets/enable", "secrets/inspect"];
+        let scope = format!("restore_after = \"{time}\"\n{}", allow(&powers, "\"secret:prod/payments/*\""));
+        standing(
+            world,
+            "lift-isolation.wasm",
+            &scope,
+            "a key can be read for the moment in which it is replaced",
+        )
     }
 }
 
@@ -88,11 +107,18 @@ fn standing(world: &World, action: &str, scope: &str, reason: &str) -> String {
     id
 }
 
+/// What the replacement of a key may do. A new value stays: whoever took it back would put the one that leaked in its place.
+pub fn replacing(path: &str) -> String {
+    let powers = ["secrets/inspect", "secrets/rotate", "secrets/disable"];
+    format!("on_failure = \"hold\"\n{}[limits]\nchanges = 2\n", allow(&powers, &format!("\"secret:{path}\"")))
+}
+
 /// Whoever answers to alarms, and what it has.
 struct Responder<'w> {
     bot: Agent,
     standing: &'w Standing,
     isolate: String,
+    lift: String,
     replace: String,
     tell: String,
 }
@@ -124,9 +150,8 @@ impl<'w> Responder<'w> {
             let found = listed["actions"].as_array().unwrap().iter().find(|found| found["name"] == name);
             text(&found.unwrap()["digest"])
         };
-        let (isolate, replace, tell) =
-            (digest("isolate-api-key"), digest("replace-api-key"), digest("tell-ticket"));
-        Self { bot, standing, isolate, replace, tell }
+        let [isolate, lift, replace, tell] = ACTIONS.map(digest);
+        Self { bot, standing, isolate, lift, replace, tell }
     }
 
     fn start(&mut self, under: &str, action: &str, input: &Value, reason: &str) -> Value {
@@ -142,7 +167,9 @@ impl<'w> Responder<'w> {
         let (began, reason) = (Instant::now(), format!("{path} is in a public repository"));
         // It asks first: a rehearsal has to see the version that is to be replaced, and takes no time to speak of.
         let input = json!({"path": path, "leaked": 1});
-        let asked = json!({"action": self.replace, "input": input, "reason": reason, "ttl": "8h"});
+        let scope: toml::Value = toml::from_str(&replacing(path)).unwrap();
+        let asked =
+            json!({"action": self.replace, "input": input, "scope": scope, "reason": reason, "ttl": "8h"});
         let asked = stage::uses(&mut self.bot, "propose", &asked);
         let isolate = self.isolate.clone();
         let isolated = self.start(under, &isolate, &json!({"path": path, "version": 1}), &reason);
@@ -179,9 +206,13 @@ impl<'w> Responder<'w> {
         stage::uses(&mut self.bot, "get_request", &json!({"request": incident.request}))
     }
 
-    /// Somebody said yes: the key is readable again for the moment that it takes to replace it.
-    fn replaces(&mut self, incident: &mut Incident) -> Value {
+    /// Somebody said yes: the key is readable again for the moment that it takes to replace it. Should the agent go away in that
+    /// moment, the host isolates the key again.
+    fn replaces(&mut self, incident: &mut Incident, path: &str) -> Value {
         assert_eq!(self.request(incident)["status"], "approved");
+        let (standing, lift) = (self.standing.lift.clone(), self.lift.clone());
+        let lifted = self.start(&standing, &lift, &json!({"path": path, "version": 1}), "it is replaced now");
+        incident.runs.push(text(&lifted["run"]));
         let shown = stage::uses(&mut self.bot, "revert", &json!({"run": incident.isolation}));
         let lift =
             json!({"run": incident.isolation, "preview": shown["preview"], "reason": "it is replaced now"});
@@ -289,19 +320,20 @@ fn the_job_isolate_api_key() {
     stage::types(&world, "alice", &["request", "show", &incident.request], 0);
     stage::types(&world, "alice", &["approve", &incident.request, "--reason", "it did leak"], 0);
     let began = Instant::now();
-    let replaced = responder.replaces(&mut incident);
+    let replaced = responder.replaces(&mut incident, approved);
     let took = began.elapsed();
     assert_ne!(systems.reads(approved).as_deref(), Some("the old key of prod/payments/stripe"));
     assert!(!systems.is_readable(approved, 1) && systems.is_readable(approved, 2));
     let (status, said) = systems.ticket(&incident.ticket);
     assert_eq!((&*status, said.len()), ("resolved", 2));
-    costs.tell("from the approval to the resolved ticket", took, &[&incident.runs[2], &incident.runs[3]]);
+    let runs: Vec<&str> = incident.runs[2..].iter().map(String::as_str).collect();
+    costs.tell("from the approval to the resolved ticket", took, &runs);
     // Whoever reads the ticket can check it, with nothing but what it says.
     let run = text(&replaced["run"]);
     let key = said[1].split("--key ").nth(1).and_then(|rest| rest.split('`').next()).unwrap();
     stage::types_at_home(&world, &["audit", "prove", &run, "--out", "replaced.proof"], 0);
     stage::types_at_home(&world, &["audit", "check-proof", "replaced.proof", "--key", key], 0);
-    stage::types(&world, "alice", &["show", &run, "--format", "markdown"], 0);
+    report::tell(&world, &run, "replace-api-key", &[]);
 
     stage::scene("Alice takes it back: the old key is the one that is read");
     stage::types(&world, "alice", &["revert", &run, "--reason", "a drill"], 0);

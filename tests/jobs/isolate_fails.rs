@@ -1,21 +1,27 @@
 //! The same job where it does not go well: what the systems have is what the runs' states say.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::gateway::{Gateway, When};
-use super::isolate::{Standing, Systems, home};
+use super::gateway::Gateway;
+use super::isolate::{Standing, Systems, home, replacing};
+use super::kills::{Found, Killed};
+use super::rotate::until;
+use super::shim::Shim;
 use super::stage;
 use crate::common::bao::Bao;
 use crate::common::{Ran, World};
 
 const KEY: &str = "prod/payments/stripe";
 
+#[derive(Clone, Copy)]
 struct Case<'a> {
     world: &'a World,
     systems: &'a Systems,
     standing: &'a Standing,
+    key: &'a str,
 }
 
 impl Case<'_> {
@@ -26,13 +32,18 @@ impl Case<'_> {
 
     /// A fresh key; its version.
     fn fresh(&self) -> u64 {
-        let made = self.bao("POST", &format!("secret/data/{KEY}"), &json!({"data": {"api_key": "old"}}));
+        let made =
+            self.bao("POST", &format!("secret/data/{}", self.key), &json!({"data": {"api_key": "old"}}));
         made["version"].as_u64().unwrap()
     }
 
     fn isolation(&self, version: u64) -> Vec<String> {
-        let input = json!({"path": KEY, "version": version});
+        let input = json!({"path": self.key, "version": version});
         under(&self.standing.payments, "isolate-api-key.wasm", &input)
+    }
+
+    fn lift(&self, version: u64, standing: &str) -> Vec<String> {
+        under(standing, "lift-isolation.wasm", &json!({"path": self.key, "version": version}))
     }
 
     fn ticket(&self, input: &Value) -> Vec<String> {
@@ -41,8 +52,9 @@ impl Case<'_> {
 
     /// An approved request to replace it.
     fn replacement(&self, version: u64) -> Vec<String> {
-        let input = json!({"path": KEY, "leaked": version}).to_string();
-        let what = ["request", "replace-api-key.wasm", "--input", &input];
+        let input = json!({"path": self.key, "leaked": version}).to_string();
+        self.world.write("replace.toml", replacing(self.key));
+        let what = ["request", "replace-api-key.wasm", "--input", &input, "--scope", "replace.toml"];
         self.world.ask(&what, "replacement");
         let request = self.world.request("replacement");
         ["run", &request, "--key", "bot.key", "--json"].map(ToOwned::to_owned).to_vec()
@@ -62,23 +74,19 @@ impl Case<'_> {
             .to_owned()
     }
 
-    /// Kills a command at a request, and recovers; the state that its run came to.
-    fn struck(&self, gateway: &Gateway, args: &[String], at: usize, when: When) -> String {
-        gateway.kills(self.world, &words(args), at, when);
-        let told = self.world.remit(&["recover"]);
-        let state = self.state();
-        assert_eq!(told.code == 5, state == "held", "{at} {when:?}: {told:?}");
-        state
+    /// What who reads the key gets.
+    fn value(&self) -> Option<String> {
+        let found = self.bao("GET", &format!("secret/data/{}", self.key), &Value::Null);
+        found["data"]["api_key"].as_str().map(ToOwned::to_owned)
     }
 
-    /// The same where nothing of it is left.
-    fn strikes(&self, gateway: &Gateway, args: &[String], at: usize, when: When) {
-        let state = self.struck(gateway, args, at, when);
-        assert!(matches!(&*state, "reverted" | "failed" | "succeeded"), "{at} {when:?}: {state}");
+    /// Somebody disables a version, which may be disabled.
+    fn disable(&self, version: u64) {
+        self.bao("POST", &format!("secret/delete/{}", self.key), &json!({"versions": [version]}));
     }
 
     fn is_readable(&self, version: u64) -> bool {
-        let found = self.bao("GET", &format!("secret/metadata/{KEY}"), &Value::Null);
+        let found = self.bao("GET", &format!("secret/metadata/{}", self.key), &Value::Null);
         let version = &found["versions"][version.to_string()];
         version["deletion_time"] == "" && version["destroyed"] == false
     }
@@ -99,54 +107,124 @@ fn words(args: &[String]) -> Vec<&str> {
     args.iter().map(String::as_str).collect()
 }
 
-/// OpenBao is asked by POST, too, whether something could be taken back.
-fn is_change(line: &str) -> bool {
-    !line.starts_with("GET") && !line.contains("capabilities")
-}
-
-/// The requests that change something, by their numbers.
-fn changes(gateway: &Gateway) -> Vec<usize> {
-    (1..).zip(&gateway.lines()).filter(|(_, line)| is_change(line)).map(|(number, _)| number).collect()
-}
-
 #[test]
 fn isolate_api_key_fails_well() {
     let folder = tempfile::tempdir().unwrap();
     let systems = Systems::start(folder.path());
-    let (bao, tracker) = (Gateway::before(&systems.bao.address), Gateway::before(&systems.tracker.address));
-    let world = home(&bao.address, &systems.tracker, &tracker.address);
+    let bao = Gateway::before(&systems.bao.address);
+    let world = home(&bao.address, &systems.tracker, &systems.tracker.address);
     let standing = Standing::of(&world);
-    let case = Case { world: &world, systems: &systems, standing: &standing };
-    for action in ["isolate-api-key", "replace-api-key", "tell-ticket"] {
+    let case = Case { world: &world, systems: &systems, standing: &standing, key: KEY };
+    for action in ["isolate-api-key", "lift-isolation", "replace-api-key", "tell-ticket"] {
         stage::plays_offline(&world, action);
     }
-    let version = case.fresh();
-    killed_isolations(&case, &bao, version);
-    others(&case, &bao, version);
-    killed_replacements(&case, &bao);
-    killed_tickets(&case, &tracker);
+    killed(case, &world.copy());
+    gone(case, &bao);
+    others(&case, &bao, case.fresh());
     world.audit_is_sound();
 }
 
-/// Killed before each request that it sends, and after each that changes something.
-fn killed_isolations(case: &Case<'_>, bao: &Gateway, version: u64) {
-    bao.passes();
+/// Each of the actions is killed at each of its steps: several at a time, each about a thing of its own.
+fn killed(case: Case<'_>, template: &World) {
+    let shim = Shim::compile();
+    let job = |name, begin: &dyn Fn(&World) -> Vec<String>, found: &dyn Fn() -> Found, held| {
+        Killed { name, template, begin, found, held }.at_each_step(&shim);
+    };
+    let [isolated, lifted, replaced] =
+        ["prod/payments/isolated", "prod/payments/lifted", "prod/payments/replaced"]
+            .map(|key| Case { key, ..case });
+    std::thread::scope(|threads| {
+        threads.spawn(|| {
+            let version = isolated.fresh();
+            let found = || if isolated.is_readable(version) { Found::Before } else { Found::After };
+            job("isolate-api-key", &|_| isolated.isolation(version), &found, Found::After);
+        });
+        threads.spawn(|| {
+            let version = lifted.fresh();
+            let begin = |_: &World| {
+                lifted.disable(version);
+                lifted.lift(version, &case.standing.lift)
+            };
+            let found = || if lifted.is_readable(version) { Found::After } else { Found::Before };
+            job("lift-isolation", &begin, &found, Found::After);
+        });
+        threads.spawn(|| {
+            let leaked = Cell::new(0);
+            let begin = |world: &World| {
+                leaked.set(replaced.fresh());
+                Case { world, ..replaced }.replacement(leaked.get())
+            };
+            let found = || {
+                let is_new = replaced.value().is_some_and(|value| value != "old");
+                Found::agreed(&[is_new, !replaced.is_readable(leaked.get())])
+            };
+            // Held, for a person to decide. Here the person takes it back.
+            job("replace-api-key", &begin, &found, Found::Before);
+        });
+        threads.spawn(|| {
+            let (open, before) =
+                (json!({"place": "tracker", "title": "A key leaked", "text": "It was found."}), Cell::new(0));
+            let begin = |_: &World| {
+                before.set(case.systems.tickets());
+                case.ticket(&open)
+            };
+            let found = || if case.systems.tickets() > before.get() { Found::After } else { Found::Before };
+            // It is there, and nobody knows its number.
+            job("tell-ticket", &begin, &found, Found::After);
+        });
+    });
+}
+
+/// The agent, or the host, goes away when the key can be read again for a moment: the value that leaked does not stay readable.
+fn gone(case: Case<'_>, bao: &Gateway) {
+    let version = case.fresh();
+    let replacement = case.replacement(version);
+    let briefly = Standing::to_lift(case.world, "1s");
+    let lift = case.lift(version, &briefly);
+    let is_isolated_again = || {
+        until("it is isolated again", || {
+            case.world.remit(&["recover"]);
+            !case.is_readable(version)
+        });
+    };
     case.does(&case.isolation(version)).exits(0);
-    let (all, changes) = (bao.lines(), changes(bao));
-    assert_eq!(changes.len(), 1, "{all:?}");
-    assert!(!case.is_readable(version));
-    let run = case.world.last_run().0;
-    case.world.remit(&["revert", &run]).exits(0);
+    let isolation = case.world.last_run().0;
+    case.does(&lift).exits(0);
     assert!(case.is_readable(version));
-    let before = (1..=all.len()).map(|at| (at, When::Before));
-    for (at, when) in before.chain(changes.iter().map(|at| (*at, When::After))) {
-        case.strikes(bao, &case.isolation(version), at, when);
-        assert_eq!(case.is_readable(version), case.state() != "succeeded", "{at} {when:?} of {all:?}");
-        if case.state() == "succeeded" {
-            case.world.remit(&["revert", &case.world.last_run().0]).exits(0);
-        }
-    }
-    println!("isolate-api-key: killed at {} requests: {all:?}", all.len());
+    is_isolated_again();
+    // Or a little later, when the isolation itself is over.
+    case.does(&lift).exits(0);
+    case.world.remit(&["revert", &isolation]).exits(0);
+    assert!(case.is_readable(version));
+    is_isolated_again();
+    // Whoever comes next lifts it anew, and does the rest. The host then finds nothing that it would have to take back.
+    case.does(&lift).exits(0);
+    let lifted = case.world.last_run().0;
+    case.does(&replacement).exits(0);
+    until("its time is over", || {
+        case.world.remit(&["recover"]);
+        let story = case.world.remit(&["show", &lifted, "--json"]).exits(0).json()["story"].clone();
+        story["state"] == "reverted"
+    });
+    assert!(!case.is_readable(version) && case.value().is_some_and(|value| value != "old"));
+
+    // The host is killed when there is a new value, and the one that leaked can still be read.
+    let version = case.fresh();
+    let replacement = case.replacement(version);
+    case.does(&case.isolation(version)).exits(0);
+    let isolation = case.world.last_run().0;
+    let lift = case.lift(version, &briefly);
+    case.does(&lift).exits(0);
+    case.world.remit(&["revert", &isolation]).exits(0);
+    let puts = |line: &str| line.starts_with("POST") && line.contains("/secret/data/");
+    bao.kills(case.world, &words(&replacement), puts);
+    case.world.remit(&["recover"]).exits(5);
+    assert_eq!(case.state(), "held");
+    until("what leaked cannot be read", || {
+        case.world.remit(&["recover"]);
+        !case.is_readable(version)
+    });
+    assert!(case.value().is_some_and(|value| value != "old"));
 }
 
 fn others(case: &Case<'_>, bao: &Gateway, version: u64) {
@@ -206,7 +284,7 @@ fn others(case: &Case<'_>, bao: &Gateway, version: u64) {
     // Somebody else destroys it: what cannot be taken back is told, and left alone.
     let runs = case.world.remit(&["runs", "--live", "--state", "succeeded", "--json"]).exits(0).json();
     let run = runs.as_array().unwrap().last().unwrap()["run"].as_str().unwrap().to_owned();
-    case.bao("PUT", &format!("secret/destroy/{KEY}"), &json!({"versions": [version]}));
+    case.bao("PUT", &format!("secret/destroy/{}", case.key), &json!({"versions": [version]}));
     let told = case.world.remit(&["revert", &run]).exits(5).out;
     assert!(told.contains("is destroyed"), "{told}");
     assert_eq!(case.world.remit(&["show", &run, "--json"]).exits(0).json()["story"]["state"], "held");
@@ -221,47 +299,4 @@ fn others(case: &Case<'_>, bao: &Gateway, version: u64) {
     let replacement = case.replacement(theirs);
     case.does(&case.isolation(theirs)).exits(0);
     case.does(&replacement).exits(3).says("is disabled");
-}
-
-/// Killed before and after each of its changes.
-fn killed_replacements(case: &Case<'_>, bao: &Gateway) {
-    let version = case.fresh();
-    let replacement = case.replacement(version);
-    bao.passes();
-    case.does(&replacement).exits(0);
-    let changes = changes(bao);
-    assert_eq!(changes.len(), 2, "{:?}", bao.lines());
-    for (at, when) in changes.iter().flat_map(|at| [(*at, When::Before), (*at, When::After)]) {
-        let version = case.fresh();
-        let replacement = case.replacement(version);
-        case.strikes(bao, &replacement, at, when);
-        let read = case.bao("GET", &format!("secret/data/{KEY}"), &Value::Null);
-        assert_eq!(read["data"]["api_key"], "old", "{at} {when:?}");
-        assert!(case.is_readable(version), "{at} {when:?}");
-    }
-}
-
-fn killed_tickets(case: &Case<'_>, tracker: &Gateway) {
-    let open = json!({"place": "tracker", "title": "A key leaked", "text": "It was found."});
-    tracker.passes();
-    case.does(&case.ticket(&open)).exits(0);
-    let changes_of_open = changes(tracker);
-    let ticket = "tracker/1";
-    let done = json!({"ticket": ticket, "text": "It was replaced.", "resolve": true});
-    let is_open = || case.systems.ticket(ticket).0 == "unread" && case.systems.ticket(ticket).1.len() == 1;
-    case.strikes(tracker, &case.ticket(&open), changes_of_open[0], When::Before);
-    assert_eq!(case.systems.tickets(), 1);
-    // It is there, and nobody knows its number: a person is told.
-    assert_eq!(case.struck(tracker, &case.ticket(&open), changes_of_open[0], When::After), "held");
-    assert_eq!(case.systems.tickets(), 2);
-    tracker.passes();
-    case.does(&case.ticket(&done)).exits(0);
-    let changes_of_done = changes(tracker);
-    assert_eq!((changes_of_open.len(), changes_of_done.len()), (1, 2), "{:?}", tracker.lines());
-    case.world.remit(&["revert", &case.world.last_run().0]).exits(0);
-    assert!(is_open());
-    for at in &changes_of_done {
-        case.strikes(tracker, &case.ticket(&done), *at, When::After);
-        assert!(is_open(), "{at}");
-    }
 }

@@ -1,11 +1,15 @@
 //! A token leaked. A job of CI finds it with a real scanner, asks to revoke it, and believes nobody but the token itself that it is.
 
+use std::cell::RefCell;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::gateway::{Gateway, When};
+use super::gateway::Gateway;
+use super::kills::{Found, Killed};
+use super::report;
+use super::shim::Shim;
 use super::stage::{self, Costs};
 use super::systems::System;
 use crate::common::bao::Bao;
@@ -146,7 +150,7 @@ fn the_job_revoke_leaked_token() {
     assert!(!bao.client(&["list", "auth/token/accessors"]).contains(&accessor));
     let run = ran["run"].as_str().unwrap();
     costs.tell("from the scan to the token that works no more", took, &[run]);
-    stage::types(&world, "alice", &["show", run, "--format", "markdown"], 0);
+    report::tell(&world, run, "revoke-leaked-token", &[]);
     assert!(stage::types_at_home(&world, &["replay", run], 0).out.contains("identical"));
 
     stage::scene("A token of npm: the registry says that it is revoked, and goes on taking it");
@@ -215,6 +219,7 @@ fn revoke_leaked_token_fails_well() {
     let gateway = Gateway::before(&bao.address);
     let world = home(&gateway.address, &Issuer::new());
     stage::plays_offline(&world, "revoke-leaked-token");
+    killed(&bao, &world);
     let does = |args: &[String; 5]| world.remit(&args.each_ref().map(String::as_str));
     let is_revocation: fn(&str) -> bool = |line| line.contains("/revoke");
 
@@ -233,14 +238,6 @@ fn revoke_leaked_token_fails_well() {
     bao.client(&["token", "revoke", &leaked]);
     does(&run).exits(3);
 
-    let (leaked, _) = token(&bao);
-    let first = asked(&world, &leaked);
-    gateway.passes();
-    does(&first).exits(0);
-    let lines = gateway.lines();
-    let at = 1 + lines.iter().position(|line| is_revocation(line)).unwrap_or_else(|| panic!("{lines:?}"));
-    assert!(!works(&bao, &leaked));
-
     // Two at once: it is revoked, and each run says what became of it.
     let (leaked, _) = token(&bao);
     let both = [asked(&world, &leaked), asked(&world, &leaked)].map(|args| {
@@ -250,21 +247,6 @@ fn revoke_leaked_token_fails_well() {
     let ended = both.map(|mut host| host.wait().unwrap().code().unwrap());
     assert!(ended.contains(&0), "{ended:?}");
     assert!(!works(&bao, &leaked));
-
-    // Killed before the system has the request, and after it did it: nobody knows, so that a person looks.
-    for (when, answer, code, state) in
-        [(When::Before, "--did-not-happen", 0, "failed"), (When::After, "--happened", 5, "held")]
-    {
-        let (leaked, _) = token(&bao);
-        let run = asked(&world, &leaked);
-        gateway.kills(&world, &run.each_ref().map(String::as_str), at, when);
-        world.remit(&["recover"]).exits(5).says("in-doubt");
-        let run = world.last_run().0;
-        assert_eq!(works(&bao, &leaked), when == When::Before);
-        world.remit(&["resolve", &run, answer, "--reason", "asked with the token"]).exits(code);
-        let story = world.remit(&["show", &run, "--json"]).exits(0).json()["story"].clone();
-        assert_eq!(story["state"], state, "{when:?}");
-    }
 
     // Everything is frozen, or what allowed it is revoked, while the system does it; or it is slow to say so. What was done stands, and a
     // person is told.
@@ -292,4 +274,17 @@ fn revoke_leaked_token_fails_well() {
         }
     }
     world.audit_is_sound();
+}
+
+/// Nobody but a person can say whether a killed host revoked it, and asks the token itself.
+fn killed(bao: &Bao, template: &World) {
+    let leaked = RefCell::new(String::new());
+    let begin = |world: &World| {
+        *leaked.borrow_mut() = token(bao).0;
+        asked(world, &leaked.borrow()).to_vec()
+    };
+    let found = || if works(bao, &leaked.borrow()) { Found::Before } else { Found::After };
+    let name = "revoke-leaked-token";
+    Killed { name, template, begin: &begin, found: &found, held: Found::After }
+        .at_each_step(&Shim::compile());
 }

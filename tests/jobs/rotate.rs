@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use super::report;
 use super::stage::{self, Costs};
 use crate::common::bao::Bao;
 use crate::common::postgres::Postgres;
@@ -25,6 +26,12 @@ pub struct Scene {
     pub postgres: Postgres,
     pub bao: Bao,
     pub world: World,
+}
+
+/// An approved request, in a home in front of the scene, for its plan or (with `more`) for whatever the scope allows.
+pub fn asked_in(world: &World, more: &[&str]) -> String {
+    world.ask(&[&["request", ACTION, "--input", INPUT, "--scope", "s.toml"], more].concat(), "asked");
+    world.request("asked")
 }
 
 impl Scene {
@@ -66,8 +73,7 @@ impl Scene {
     }
 
     pub fn asked(&self) -> String {
-        self.world.ask(&["request", ACTION, "--input", INPUT, "--scope", "s.toml"], "asked");
-        self.world.request("asked")
+        asked_in(&self.world, &[])
     }
 
     /// What the store has now, as its own API tells.
@@ -196,7 +202,7 @@ fn the_job_that_rotates_a_database_credential() {
         &[&run],
     );
 
-    stage::types_at_home(world, &["show", &run, "--format", "markdown"], 0);
+    report::tell(world, &run, "rotate-database-credential", &[]);
 
     stage::scene("It was a mistake after all");
     // The sessions stay ended, which is why somebody has to say that the rest is to be taken back.

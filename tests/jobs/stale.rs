@@ -1,4 +1,4 @@
-//! Accounts that nobody uses any more are disabled at night: in a directory, and on a database server.
+//! Accounts that nobody uses any more are disabled at night: in a directory, on a database server, and in a cloud.
 
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,8 +7,12 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::between::success;
-use super::gateway::{Gateway, When};
+use super::gateway::Gateway;
+use super::kills::{Found, Killed};
+use super::report;
+use super::shim::Shim;
 use super::stage::{self, Costs};
+use crate::common::cloud::{Cloud, policy};
 use crate::common::openldap::OpenLdap;
 use crate::common::postgres::Postgres;
 use crate::common::{Ran, World, contains};
@@ -64,7 +68,7 @@ fn standing(world: &World, changes_per_hour: &str) -> String {
     let allow = |power: &str| {
         format!(
             "[[allow]]\ncapability = \"remit:accounts/{power}\"\nresources = [\"account:directory\", \"account:directory/**\", \
-             \"account:roles\", \"account:roles/*\"]\n"
+             \"account:roles\", \"account:roles/*\", \"account:aws\", \"account:aws/*\"]\n"
         )
     };
     world.write(
@@ -82,9 +86,8 @@ fn standing(world: &World, changes_per_hour: &str) -> String {
     id
 }
 
-fn input(place: &str) -> String {
-    let except: &[&str] = if place == "directory" { &[EXEMPT] } else { &[] };
-    json!({"places": [place], "unused_days": 90, "except": except}).to_string()
+fn input(places: &[&str], except: &[&str]) -> String {
+    json!({"places": places, "unused_days": 90, "except": except}).to_string()
 }
 
 /// How the bot starts its night.
@@ -111,81 +114,156 @@ fn waiting(world: &World) -> String {
     waiting["request"]["id"].as_str().unwrap().to_owned()
 }
 
+/// Users of a cloud: deploy, whom nobody has used for long; robot, who is kept by a group; and remit, who may do no more than the
+/// manual says. The keys of deploy and remit.
+fn users(cloud: &Cloud) -> [(String, String); 2] {
+    for user in ["deploy", "robot", "remit"] {
+        cloud.aws("iam", "create_user", json!({ "UserName": user }));
+    }
+    let keys = ["deploy", "robot", "remit"].map(|user| cloud.new_key(user));
+    for user in ["deploy", "robot"] {
+        cloud.aws("moto", "used", json!({ "UserName": user, "Days": 400 }));
+    }
+    cloud.aws("iam", "create_group", json!({ "GroupName": "robots" }));
+    cloud.aws("iam", "add_user_to_group", json!({ "GroupName": "robots", "UserName": "robot" }));
+    let reads = json!({ "Effect": "Allow", "Action": "iam:GetUser", "Resource": "*" });
+    cloud.allow("deploy", "own", &json!({ "Version": "2012-10-17", "Statement": [reads] }));
+    cloud.allow("remit", "own", &policy("RemitIamUsers"));
+    let [deploy, _, remit] = keys;
+    [deploy, remit]
+}
+
+/// Three places, and what a night finds there.
+struct Places {
+    people: OpenLdap,
+    postgres: Postgres,
+    cloud: Cloud,
+    deploy: (String, String),
+}
+
+impl Places {
+    fn new(names: &[&str], kept: &[&str]) -> (Self, (String, String)) {
+        let (people, postgres, cloud) = (people(names, kept), Postgres::start(), Cloud::start());
+        postgres.grant();
+        for sql in [
+            "CREATE ROLE report LOGIN PASSWORD 'old'",
+            "CREATE ROLE app LOGIN PASSWORD 'old'",
+            "CREATE SCHEMA audit",
+            "CREATE TABLE audit.last_login (role name, at timestamptz)",
+            "INSERT INTO audit.last_login VALUES ('report', now()), ('app', now())",
+            "GRANT USAGE ON SCHEMA audit TO remit",
+            "GRANT SELECT ON audit.last_login TO remit",
+        ] {
+            postgres.ask(sql);
+        }
+        let [deploy, remit] = users(&cloud);
+        (Self { people, postgres, cloud, deploy }, remit)
+    }
+
+    /// A home in front of all of them; `directory` is where the directory is reached.
+    fn home(&self, directory: &str, remit: &(String, String)) -> World {
+        let world = home(directory);
+        let last_used = "address = \"127.0.0.1\"\nlast_used = \"audit.last_login\"";
+        let roles = "\n[[accounts]]\nname = \"roles\"\nbackend = \"databases\"\nserver = \"main\"\n";
+        world.configure(&(self.postgres.config("main", last_used) + roles));
+        world.private("home/db.password", "remits-own");
+        world.private("home/aws.key", &remit.1);
+        let credential = format!(
+            "[connector.credential]\naws = {{ region = \"us-east-1\", service = \"iam\", access_key_id = \"{}\", \
+             secret_key_file = \"aws.key\" }}",
+            remit.0
+        );
+        world.connect("aws-iam", "aws", &self.cloud.address, &credential);
+        world
+    }
+
+    /// When the role `report` was used last, as SQL.
+    fn report_was_used(&self, at: &str) {
+        self.postgres.ask(&format!("UPDATE audit.last_login SET at = {at} WHERE role = 'report'"));
+    }
+
+    fn report_gets_in(&self) -> bool {
+        self.postgres.lets_in("report", "old", "postgres")
+    }
+
+    /// Whether AWS's own client gets anything with the key of deploy.
+    fn deploy_works(&self) -> bool {
+        let found = self.cloud.aws_as(&self.deploy, "iam", "get_user", json!({ "UserName": "deploy" }));
+        found["error"].is_null()
+    }
+}
+
 #[test]
 fn the_job_that_disables_stale_accounts() {
-    let (people, postgres) = (people(&["dave", "erin"], &["backup"]), Postgres::start());
-    postgres.grant();
-    for sql in [
-        "CREATE ROLE report LOGIN PASSWORD 'old'",
-        "CREATE ROLE app LOGIN PASSWORD 'old'",
-        "CREATE SCHEMA audit",
-        "CREATE TABLE audit.last_login (role name, at timestamptz)",
-        "INSERT INTO audit.last_login VALUES ('report', '2020-01-01'), ('app', now())",
-        "GRANT USAGE ON SCHEMA audit TO remit",
-        "GRANT SELECT ON audit.last_login TO remit",
-    ] {
-        postgres.ask(sql);
-    }
-    let world = home(&people.address());
-    let last_used = "address = \"127.0.0.1\"\nlast_used = \"audit.last_login\"";
-    let roles = "\n[[accounts]]\nname = \"roles\"\nbackend = \"databases\"\nserver = \"main\"\n";
-    world.configure(&(postgres.config("main", last_used) + roles));
-    world.private("home/db.password", "remits-own");
+    let (places, remit) = Places::new(&["dave", "erin"], &["backup"]);
+    let people = &places.people;
+    let world = places.home(&people.address(), &remit);
     stage::plays_offline(&world, "disable-stale-accounts");
-    let standing = standing(&world, "2");
+    let standing = standing(&world, "3");
 
-    stage::scene("A night like any other: two left long ago, one is kept by its group");
-    assert!(lets_in(&people, "alice"));
-    let (directory, started) = (input("directory"), Instant::now());
-    stage::types_at_home(&world, &night(&directory, &standing), 0);
+    stage::scene(
+        "A night like any other: of a directory, a database and a cloud three left long ago, two are kept by their groups",
+    );
+    assert!(lets_in(people, "alice") && places.deploy_works());
+    places.cloud.aws("moto", "used", json!({ "UserName": "deploy", "Days": 400 }));
+    let all = input(&["directory", "roles", "aws"], &[EXEMPT, "robots"]);
+    let started = Instant::now();
+    stage::types_at_home(&world, &night(&all, &standing), 0);
     let took = started.elapsed();
     let (first, _) = world.last_run();
     let done = output(&world);
-    assert_eq!(done["disabled"], json!(["directory/dave", "directory/erin"]), "{done}");
-    assert_eq!(done["excepted"], json!(["directory/backup"]), "{done}");
+    assert_eq!(done["disabled"], json!(["directory/dave", "directory/erin", "aws/deploy"]), "{done}");
+    assert_eq!(done["excepted"], json!(["directory/backup", "aws/robot"]), "{done}");
     assert!(done["unknown"].as_array().unwrap().contains(&json!("directory/bob")), "{done}");
     for name in ["dave", "erin"] {
-        assert!(locked(&people, name) && !lets_in(&people, name));
+        assert!(locked(people, name) && !lets_in(people, name));
     }
-    assert!(lets_in(&people, "backup"));
+    assert!(lets_in(people, "backup") && places.report_gets_in());
     stage::finds("$ ldapwhoami -D uid=dave,… -w <his own password>", "Invalid credentials (49)");
+    assert!(!places.deploy_works());
+    stage::finds("$ aws iam get-user --user-name deploy, with deploy's own key", "AccessDenied");
     // The trail of approval is on each.
     let told = world.remit(&["show", &first]).exits(0).out;
     assert!(told.contains("approved by bob and carol"), "{told}");
-    Costs { world: &world, job: "disable-stale-accounts" }.tell("a night with two accounts", took, &[&first]);
-    let report = world.remit(&["show", &first, "--format", "markdown"]).exits(0).out;
-    println!("\n{report}");
+    Costs { world: &world, job: "disable-stale-accounts" }.tell(
+        "a night with three accounts",
+        took,
+        &[&first],
+    );
+    report::tell(&world, &first, "disable-stale-accounts", &[]);
 
     stage::scene("One more than the budget allows: a person is asked");
-    let roles = input("roles");
-    stage::types_at_home(&world, &night(&roles, &standing), 3);
-    assert!(postgres.lets_in("report", "old", "postgres"));
+    places.report_was_used("'2020-01-01'");
+    stage::types_at_home(&world, &night(&all, &standing), 3);
+    assert!(places.report_gets_in());
     let request = waiting(&world);
     stage::types_at_home(&world, &["approve", &request, "--key", "alice.key"], 0);
 
     stage::scene("Its owner comes back before it is done");
-    postgres.ask("UPDATE audit.last_login SET at = now() WHERE role = 'report'");
+    places.report_was_used("now()");
     let start = ["run", &request, "--key", "bot.key"];
     stage::types_at_home(&world, &start, 3);
-    assert!(postgres.lets_in("report", "old", "postgres"));
+    assert!(places.report_gets_in());
 
     stage::scene("Nobody comes back");
-    postgres.ask("UPDATE audit.last_login SET at = '2020-01-01' WHERE role = 'report'");
-    stage::types_at_home(&world, &night(&roles, &standing), 3);
+    places.report_was_used("'2020-01-01'");
+    stage::types_at_home(&world, &night(&all, &standing), 3);
     let request = waiting(&world);
     world.remit(&["approve", &request, "--key", "alice.key"]).exits(0);
     stage::types_at_home(&world, &["run", &request, "--key", "bot.key"], 0);
-    assert!(!postgres.lets_in("report", "old", "postgres") && postgres.lets_in("app", "old", "postgres"));
+    assert!(!places.report_gets_in() && places.postgres.lets_in("app", "old", "postgres"));
     stage::finds("$ psql -U report", "role \"report\" is not permitted to log in");
     let (second, _) = world.last_run();
 
-    stage::scene("Both are wanted back");
+    stage::scene("All are wanted back");
     for run in [&second, &first] {
         stage::types_at_home(&world, &["revert", run], 0);
     }
-    assert!(postgres.lets_in("report", "old", "postgres"));
-    assert!(lets_in(&people, "dave") && lets_in(&people, "erin"));
-    assert!(!contains(&world.all_bytes(), &password("dave")));
+    assert!(places.report_gets_in() && places.deploy_works());
+    assert!(lets_in(people, "dave") && lets_in(people, "erin"));
+    for secret in [&password("dave"), &remit.1, &places.deploy.1] {
+        assert!(!contains(&world.all_bytes(), secret));
+    }
     world.audit_is_sound();
 }
 
@@ -243,13 +321,18 @@ impl Case<'_> {
 #[test]
 fn disable_stale_accounts_fails_well() {
     // When somebody signed in last is the server's to write, and cannot be set back: each of these is needed once.
-    let people = people(&["dave"], &["erin", "frank", "gina", "backup"]);
+    let (places, remit) = Places::new(&["dave"], &["erin", "frank", "gina", "backup"]);
+    let people = &places.people;
     let gateway = Gateway::before_directory(people.port);
-    let world = home(&gateway.address);
+    let world = places.home(&gateway.address, &remit);
     let standing = standing(&world, "20");
-    let input = input("directory");
-    let case = Case { world: &world, people: &people, who: "dave", input: &input, standing: &standing };
-    let lines = killed(&case, &gateway);
+    killed(&places, &world.copy(), &standing);
+    let input = input(&["directory"], &[EXEMPT]);
+    let case = Case { world: &world, people, who: "dave", input: &input, standing: &standing };
+    gateway.passes();
+    case.does().exits(0);
+    let lines = gateway.lines();
+    case.is_whole("undisturbed");
 
     // The directory is down, slow, or lies.
     gateway.does(|_, _, _| None);
@@ -289,29 +372,20 @@ fn disable_stale_accounts_fails_well() {
     world.audit_is_sound();
 }
 
-/// Killed before each call that looks and before the change, and after the change; the requests.
-fn killed(case: &Case<'_>, gateway: &Gateway) -> Vec<String> {
-    gateway.passes();
-    case.does().exits(0);
-    let lines = gateway.lines();
-    case.is_whole("undisturbed");
-    let is_change = |line: &str| line.starts_with("modify");
-    assert_eq!(lines.iter().filter(|line| is_change(line)).count(), 1, "{lines:?}");
-    let mut strikes = 0;
-    // Of the questions of one call the first one: nothing happens between them.
-    let steps = (1..).zip(&lines).filter(|(_, line)| *line == "search 2" || is_change(line));
-    for (at, line) in steps {
-        for when in [When::Before, When::After] {
-            if when == When::Before || is_change(line) {
-                gateway.kills(case.world, &night(case.input, case.standing), at, when);
-                case.world.remit(&["recover"]).exits(0);
-                case.is_whole(&format!("{at} {when:?} of {lines:?}"));
-                strikes += 1;
-            }
-        }
-    }
-    println!("disable-stale-accounts: killed {strikes} times: {lines:?}");
-    lines
+/// A night in three places, killed at each step of it.
+fn killed(places: &Places, template: &World, standing: &str) {
+    let all = input(&["directory", "roles", "aws"], &[EXEMPT, "robots"]);
+    let begin = |_: &World| {
+        // Whoever looks whether a key works has used it.
+        places.cloud.aws("moto", "used", json!({ "UserName": "deploy", "Days": 400 }));
+        places.report_was_used("'2020-01-01'");
+        night(&all, standing).into_iter().map(ToOwned::to_owned).collect()
+    };
+    let found =
+        || Found::agreed(&[locked(&places.people, "dave"), !places.report_gets_in(), !places.deploy_works()]);
+    let name = "disable-stale-accounts";
+    Killed { name, template, begin: &begin, found: &found, held: Found::Before }
+        .at_each_step(&Shim::compile());
 }
 
 /// Whom the night is about signs in: while it is rehearsed, between rehearsal and run, and between the run's look at all and its

@@ -6,11 +6,14 @@ use crate::jobs::END_TO_END;
 use crate::{plugins, shell, test};
 
 /// The real systems, by the names that `cargo xtask test` has for them.
-const SYSTEMS: [&str; 7] = ["openbao", "openldap", "postgres", "roundup", "verdaccio", "scanner", "nftables"];
+const SYSTEMS: [&str; 8] =
+    ["openbao", "openldap", "postgres", "roundup", "verdaccio", "moto", "scanner", "nftables"];
 /// The actions and connectors.
-const GUESTS: [&str; 10] = [
+const GUESTS: [&str; 12] = [
     "disable-stale-accounts",
+    "aws-iam",
     "isolate-api-key",
+    "lift-isolation",
     "replace-api-key",
     "tell-ticket",
     "roundup-tickets",
