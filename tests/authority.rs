@@ -412,6 +412,13 @@ fn everyone_is_told_at_least_once_and_in_order() {
     world.remit(&["freeze", "--reason", "now"]).exits(0);
     world.remit(&["unfreeze", "--reason", "over"]).exits(0);
     assert_eq!(events("events.jsonl"), ["requested", "run-reverted", "frozen", "unfrozen"]);
+    // Whoever is to decide about a request is told its digest, which they are shown again where they sign.
+    let told = fs::read_to_string(world.home().join("events.jsonl")).unwrap();
+    let told: Value = serde_json::from_str(told.lines().next().unwrap()).unwrap();
+    let shown = world.remit(&["request", "show", &world.request("g"), "--json"]).exits(0).json();
+    assert_eq!(told["digest"], shown["digest"]);
+    let (before, reason) = told["summary"].as_str().unwrap().split_once(" asks for ").unwrap();
+    assert!(before.contains(shown["digest"].as_str().unwrap()) && reason.contains("by bot"), "{told}");
     world.remit(&["notify"]).exits(1).says("gone");
     // What waits is told when it can be, each once, in order.
     fs::create_dir(world.home().join("gone")).unwrap();

@@ -238,7 +238,7 @@ fn event(
         }
         let (kind, subject) = (kind.to_owned(), of.to_owned());
         let summary = summary.chars().take(LONGEST).collect();
-        Some(Notice { id: format!("{log}/{seq}"), kind, at, subject, summary })
+        Some(Notice { id: format!("{log}/{seq}"), kind, at, subject, digest: None, summary })
     };
     if of.starts_with("run-") {
         let record: Record = serde_json::from_str(body)?;
@@ -285,11 +285,14 @@ fn event(
         .unwrap_or_default();
     let (kind, summary) = match &act.event {
         LedgerEvent::Requested(statement) => {
-            let request = claimed::<Request>(&statement.document).map(|(request, _)| request);
-            let break_glass = request.as_ref().is_some_and(|request| request.break_glass);
-            let what = request.map(|request| request.action_words()).unwrap_or_default();
-            let kind = if break_glass { "break-glass-requested" } else { "requested" };
-            (kind, format!("{of} asks for {what}, by {said}"))
+            let Some((request, digest)) = claimed::<Request>(&statement.document) else {
+                return Ok(notice("requested", act.at, format!("{of} cannot be read; asked for by {said}")));
+            };
+            let kind = if request.break_glass { "break-glass-requested" } else { "requested" };
+            // Before the reason, which the requester writes: it could have another digest in it, or be so long that this is cut off.
+            let summary = format!("{of} ({digest}) asks for {}, by {said}", request.action_words());
+            let told = notice(kind, act.at, summary);
+            return Ok(told.map(|told| Notice { digest: Some(digest.to_string()), ..told }));
         }
         LedgerEvent::RequestDenied(_) => ("request-denied", format!("{of} was denied by {said}")),
         LedgerEvent::Voided { why } => {

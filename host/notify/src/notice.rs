@@ -14,6 +14,9 @@ pub struct Notice {
     pub at: Timestamp,
     /// What it is about: a run, a request, or `host`.
     pub subject: String,
+    /// The digest of a request that somebody is to decide about, as whoever signs for it sees it again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
     /// One sentence for a person.
     pub summary: String,
 }

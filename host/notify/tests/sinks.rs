@@ -24,6 +24,7 @@ fn event() -> Notice {
         kind: "run-reverted".to_owned(),
         at: Timestamp::now(),
         subject: "run-x".to_owned(),
+        digest: None,
         summary: "it was taken back".to_owned(),
     }
 }
