@@ -147,7 +147,7 @@ macro_rules! targets {
 }
 
 targets! {
-    inspection admission manifest schema keys signature dsse ssh_signature dpop id_token scope proof note records openbao policy config fixture connector
+    inspection admission manifest schema keys signature dsse ssh_signature passkey dpop id_token scope proof note records openbao policy config fixture connector
 }
 
 /// Seeds that everybody refuses at once would lead a fuzzer nowhere.

@@ -19,7 +19,7 @@ use remit_backend::{Act, OpenBao, OpenBaoConfig, SecretView as _, Turn};
 use remit_connector::{Call, Description, Entry, Exchange, Origin, Phase, Replay, Request};
 use remit_gate::{Pattern, Resource, Scope};
 use remit_journal::{About, Journal, Proof, Record, RequestId, RunId};
-use remit_lifecycle::Config;
+use remit_lifecycle::{Config, Enrolment};
 use remit_manifest::{Manifest, Schema};
 use remit_offline::Fixture;
 use remit_policy::Policies;
@@ -30,7 +30,7 @@ use remit_trust::dsse::Envelope;
 use remit_trust::id_token::{IssuerKeys, Token};
 use remit_trust::issuers::{Accepts, Issuer, IssuerKind};
 use remit_trust::principals::Principals;
-use remit_trust::{Digest, Signer, SigningKey, VerifyingKey, blob};
+use remit_trust::{Assertion, Digest, Passkeys, Signer, SigningKey, VerifyingKey, blob};
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use rusqlite::Connection;
 use tempfile::TempDir;
@@ -40,7 +40,7 @@ use tokio::runtime::Runtime;
 pub type Target = fn(&[u8]);
 
 /// Each by its name: that of its folder in `seeds/`.
-pub const TARGETS: [(&str, Target); 19] = [
+pub const TARGETS: [(&str, Target); 20] = [
     ("inspection", inspection),
     ("admission", admission),
     ("manifest", manifest),
@@ -49,6 +49,7 @@ pub const TARGETS: [(&str, Target); 19] = [
     ("signature", signature),
     ("dsse", dsse),
     ("ssh_signature", ssh_signature),
+    ("passkey", passkey),
     ("dpop", dpop),
     ("id_token", id_token),
     ("scope", scope),
@@ -197,6 +198,36 @@ pub fn ssh_signature(bytes: &[u8]) {
             let _ = (envelope.claimed_passkeys(), envelope.uses_of_passkeys());
         }
     }
+}
+
+/// What a browser answers of a passkey, in three parts: what the authenticator says, what the browser says, and the signature or,
+/// of a new key, the public key.
+pub fn passkey(bytes: &[u8]) {
+    const GOOD: &[u8] = include_bytes!("../seeds/passkey/good.bin");
+    let part = |bytes: &[u8]| bytes.strip_suffix(b"\n").unwrap_or(bytes).to_vec();
+    let (data, rest) = halves(bytes);
+    let (said, last) = halves(rest);
+    let assertion =
+        Assertion { authenticator_data: part(data), client_data: part(said), signature: last.to_vec() };
+    let mut held = false;
+    for key in TRUSTED.iter().filter(|key| key.passkey_of().is_some()) {
+        let Ok(signature) = key.envelop(&assertion) else { continue };
+        held |= key.verify(SIGNED, &signature).is_ok();
+        let envelope = Envelope::signed_elsewhere(TYPE, SIGNED, &key.id(), &signature).expect("an envelope");
+        assert_eq!(envelope.claimed_passkeys(), [key.id()], "it is read as it was written");
+        let _ = (envelope.uses_of_passkeys(), envelope.for_ssh_keygen());
+    }
+    assert!(bytes != GOOD || held, "the seed is a right answer");
+    let rp = "remit.example";
+    if let Some(key) = VerifyingKey::of_passkey(last, rp, "dana (passkey)") {
+        let again = VerifyingKey::from_text(&key.to_text(), "the same").expect("what we write, we read");
+        assert_eq!((again.id(), again.passkey_of()), (key.id(), Some(rp)));
+    }
+    let passkeys = Passkeys { rp: rp.to_owned(), origins: ["https://remit.example".to_owned()].into() };
+    if let Ok(payload) = Enrolment::prepare("test.invalid/journal", "dana", last, &passkeys) {
+        Enrolment::claimed(&payload).expect("what we prepare, we read");
+    }
+    let _ = Enrolment::claimed(&assertion.client_data);
 }
 
 /// A scope, and the patterns and resources that people and guests write.
