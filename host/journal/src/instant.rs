@@ -31,10 +31,15 @@ pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Timestam
             f.write_str("a timestamp of RFC 3339")
         }
         fn visit_str<E: de::Error>(self, text: &str) -> Result<Timestamp, E> {
-            read(text).map_or_else(|| text.parse().map_err(E::custom), Ok)
+            parse(text).map_err(E::custom)
         }
     }
     from.deserialize_str(Text)
+}
+
+/// A timestamp of RFC 3339.
+pub(crate) fn parse(text: &str) -> Result<Timestamp, jiff::Error> {
+    read(text).map_or_else(|| text.parse(), Ok)
 }
 
 const LONGEST: usize = "0000-00-00T00:00:00.000000000Z".len();

@@ -7,7 +7,7 @@
 //!
 //! The modules, from the lowest: `name`, `instant`, `state`, `act`, `record` and `call` are the content; `chain`, `tree`
 //! and `schema` are the form of the file; `entry`, `tables`, `store` and `append` write it; `queue`, `disk`, `backfill`,
-//! `watch` and `writer` share the writing among threads; `reader`, `spending`, `keys`, `prove`, `publish` and `audit` (with
+//! `watch` and `writer` share the writing among threads; `reader`, `spending`, `listing`, `keys`, `prove`, `publish` and `audit` (with
 //! `history`, `bases` and `structure`) read it.
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests make their own files"))]
@@ -26,6 +26,7 @@ mod evidence;
 mod history;
 mod instant;
 mod keys;
+mod listing;
 mod name;
 mod passkeys;
 mod prove;
@@ -50,6 +51,7 @@ pub use act::{
 pub use audit::Audit;
 pub use call::CallEvent;
 pub use error::{AuditError, JournalError, Poisoned, StartError};
+pub use listing::{RunFacts, Span};
 pub use name::{RequestId, RequestIdError, RunId, RunIdError};
 pub use prove::{CheckError, GrowthProof, Proof, Proven, ProvenRecord, RunProof};
 pub use publish::PublishError;

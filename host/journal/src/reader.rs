@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::evidence::Evidence;
+use crate::listing::{Listing, targets};
 use crate::{
     About, Act, ActionRef, Basis, Certificate, Due, Ended, Event, JournalError, LedgerEvent, Mode, Record,
     RequestId, RestsOn, RunId, RunState, Spent, Started, Withdrawn, schema, store, tables,
@@ -23,6 +24,7 @@ pub struct Reader {
     pub(crate) path: PathBuf,
     database: Mutex<Connection>,
     spent: Mutex<Spent>,
+    listing: Mutex<Listing>,
     /// The newest checkpoint of which it is known that the disk has all records that it covers.
     on_disk: Mutex<String>,
     /// The copy that is read, if this is a copied journal, beside which nothing is written.
@@ -85,19 +87,7 @@ pub struct Cosigned {
 
 impl RunSummary {
     fn of(run: RunId, at: Timestamp, started: Started) -> Self {
-        #[derive(serde::Deserialize)]
-        struct Scope {
-            allow: Vec<Allow>,
-        }
-        #[derive(serde::Deserialize)]
-        struct Allow {
-            resources: Vec<String>,
-        }
-        let scope = started.scope.and_then(|scope| serde_json::from_str::<Scope>(scope.get()).ok());
-        let allowed = scope.into_iter().flat_map(|scope| scope.allow);
-        let mut target: Vec<String> = allowed.flat_map(|allow| allow.resources).collect();
-        target.sort();
-        target.dedup();
+        let target = started.scope.map(|scope| targets(scope.get())).unwrap_or_default();
         let grant = started.grant.as_ref();
         Self {
             run,
@@ -133,6 +123,7 @@ impl Reader {
             path: path.to_owned(),
             database,
             spent: Mutex::default(),
+            listing: Mutex::default(),
             on_disk: Mutex::default(),
             evidence: None,
         })
@@ -145,6 +136,7 @@ impl Reader {
             path: path.to_owned(),
             database,
             spent: Mutex::default(),
+            listing: Mutex::default(),
             on_disk: Mutex::default(),
             evidence: Some(evidence),
         })
@@ -173,6 +165,16 @@ impl Reader {
         })
     }
 
+    pub(crate) fn listing(&self) -> MutexGuard<'_, Listing> {
+        // The same.
+        self.listing.lock().unwrap_or_else(|poisoned| {
+            self.listing.clear_poison();
+            let mut listing = poisoned.into_inner();
+            *listing = Listing::default();
+            listing
+        })
+    }
+
     pub(crate) fn sql(&self, error: &rusqlite::Error) -> JournalError {
         JournalError::sqlite(&self.path, error)
     }
@@ -191,12 +193,13 @@ impl Reader {
         which: &str,
         arguments: impl Params,
     ) -> Result<Vec<(u64, T)>, JournalError> {
-        let database = self.database();
         let query = || -> rusqlite::Result<Vec<(i64, Vec<u8>)>> {
+            let database = self.database();
             let mut statement =
                 database.prepare_cached(&format!("SELECT seq, body FROM record WHERE {which}"))?;
             statement.query_map(arguments, |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
         };
+        // Others read while the rows are parsed, which takes longer.
         let rows = query().map_err(|error| self.sql(&error))?;
         rows.into_iter()
             .map(|(seq, body)| {
@@ -242,33 +245,6 @@ impl Reader {
             }
         }
         Ok(runs)
-    }
-
-    /// At most `most` runs that `wanted` wants, newest first, of those that started before `before`; and `before` of the next page, if
-    /// there is one.
-    pub fn page(
-        &self,
-        before: Option<RunId>,
-        most: usize,
-        wanted: impl Fn(&RunSummary) -> bool,
-    ) -> Result<(Vec<RunSummary>, Option<RunId>), JournalError> {
-        let (mut found, mut next) = (Vec::new(), None);
-        let mut failed = None;
-        // Pages are cut by record: names are in the order of their hosts' clocks, which may differ.
-        let mut past = before.is_none();
-        self.newest_runs(|_, record| {
-            if past {
-                match self.summary(record.run) {
-                    Ok(summary) if wanted(&summary) && found.len() < most => found.push(summary),
-                    Ok(summary) if wanted(&summary) => next = found.last().map(|last: &RunSummary| last.run),
-                    Ok(_) => {}
-                    Err(error) => failed = Some(error),
-                }
-            }
-            past = past || before == Some(record.run);
-            next.is_none() && failed.is_none()
-        })?;
-        failed.map_or(Ok((found, next)), Err)
     }
 
     /// The summary of one run.
@@ -360,6 +336,13 @@ impl Reader {
     /// All requests, oldest first.
     pub fn requests(&self) -> Result<Vec<RequestId>, JournalError> {
         self.names("SELECT DISTINCT run FROM record WHERE run >= ?1 AND run < ?1 || '~' ORDER BY run", "req-")
+    }
+
+    /// The requests that were denied or voided, in no order.
+    pub fn closed_requests(&self) -> Result<Vec<RequestId>, JournalError> {
+        // Each kind by itself: SQLite has an index for that.
+        let of = |kind| self.names(&format!("SELECT run FROM record WHERE kind = '{kind}' AND ?1 = ''"), "");
+        Ok([of("request-denied")?, of("voided")?].concat())
     }
 
     /// Every act about a request, or about the host, with its sequence number.

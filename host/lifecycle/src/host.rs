@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use jiff::{SignedDuration, Timestamp};
 use remit_capability::connected::Connector;
 use remit_gate::{Estate, UndoGate};
-use remit_journal::{Journal, RunId};
+use remit_journal::{Journal, RequestId, RunId};
 use remit_sandbox::{Candidate, Sandbox};
 use remit_trust::{Digest, KeyId};
 use tokio::runtime::{Handle, RuntimeFlavor};
@@ -16,6 +16,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::issuer_keys::KeyCache;
 use crate::keyring::Keyring;
+use crate::open_requests::Ends;
 use crate::setup::{Setup, Watched};
 use crate::time::Clock;
 use crate::{Config, Error, Home, Rules};
@@ -41,6 +42,8 @@ pub struct Host {
     pub(crate) issuer_keys: Arc<KeyCache>,
     /// The counters of passkeys at their last logins, which are not on record.
     pub(crate) logins: Arc<Mutex<HashMap<KeyId, u32>>>,
+    /// When the requests end that were looked at last.
+    pub(crate) ends: Arc<Mutex<HashMap<RequestId, Ends>>>,
     /// Held while this process puts an order on record.
     pub(crate) orders: Arc<Turns<()>>,
     /// The requests whose plans this process observed in a rehearsal.
@@ -103,6 +106,7 @@ impl Home {
             certifications: Arc::default(),
             issuer_keys: Arc::default(),
             logins: Arc::default(),
+            ends: Arc::default(),
             orders: Arc::default(),
             observed: Arc::default(),
             watched,

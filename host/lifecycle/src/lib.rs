@@ -27,6 +27,7 @@ mod keyring;
 mod lists;
 mod local;
 mod notify;
+mod open_requests;
 mod own_words;
 mod plan;
 mod recover;
@@ -51,7 +52,8 @@ pub use actor::Actor;
 pub use authority::{
     AccessKind, ActionSelector, Approval, Budget, Budgets, Document, Ending, Given, Hours, Identity,
     MissingApprovals, Order, OrderKind, Power, Powers, Prepared, Request, RequestState, RequestedAuthority,
-    Rules, Session, StandingScope, Status, Trigger, budgets, check_authority, read_signed, waiting_for_room,
+    Rules, Session, StandingScope, Status, Trigger, budgets, check_authority, read_signed, review_of,
+    waiting_for_room,
 };
 pub use class::Class;
 pub use components::install;
@@ -84,9 +86,10 @@ pub use status::{Ends, Frozen, HostStatus, Open, frozen, status};
 pub use submit::{
     ApprovalState, Certifying, Decision, Enrolled, Enrolment, Explained, Needed, Ordered, Permission,
     RequestOptions, SignedBy, Start, Target, accept_session, certify, certify_exchanged, could, differences,
-    explain, orders, passkeys_of, prepare_decision, prepare_freeze, prepare_review, prepare_revoke,
-    prepare_run_request, prepare_session, prepare_standing_request, prepare_start, signed_by,
-    submit_decision, submit_order, submit_request, submit_request_once, submit_start, who_may_approve,
+    explain, may_approve, orders, passkeys_of, prepare_decision, prepare_freeze,
+    prepare_review, prepare_revoke, prepare_run_request, prepare_session, prepare_standing_request,
+    prepare_start, signed_by, submit_decision, submit_order, submit_request, submit_request_once,
+    submit_start, who_may_approve,
 };
 pub use time::{down_to, second};
 pub use timeline::{

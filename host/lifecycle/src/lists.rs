@@ -1,7 +1,7 @@
 //! Lists of requests and of runs. The command line and the server select with the same functions.
 
 use jiff::Timestamp;
-use remit_journal::{Mode, Reader, RequestId, RunState, RunSummary};
+use remit_journal::{Mode, Reader, RequestId, RunFacts, RunState, RunSummary};
 
 use crate::{
     Error, Request, RequestState, RequestView, RequestsView, Rules, Status, frozen, waiting_for_room,
@@ -108,9 +108,14 @@ impl RunFilter {
     /// Whether it selects this run.
     #[must_use]
     pub fn selects(&self, run: &RunSummary) -> bool {
+        self.since.is_none_or(|since| run.at >= since) && self.selects_by(&run.facts())
+    }
+
+    /// The same without the time.
+    #[must_use]
+    pub fn selects_by(&self, run: &RunFacts) -> bool {
         is_among(&self.states, run.state.map_or(UNFINISHED, RunState::name))
-            && self.since.is_none_or(|since| run.at >= since)
-            && self.action.as_ref().is_none_or(|name| run.action.name == *name)
+            && self.action.as_ref().is_none_or(|name| run.action == *name)
             && self.principal.as_ref().is_none_or(|name| {
                 run.principal == *name || run.started_by.as_ref().is_some_and(|by| by == name)
             })

@@ -46,4 +46,5 @@ pub(crate) use signed::{
 };
 pub use signed::{Prepared, read_signed};
 pub(crate) use spent::Counted;
+pub use unreviewed::review_of;
 pub(crate) use unreviewed::{check_reviewed, unreviewed_runs};

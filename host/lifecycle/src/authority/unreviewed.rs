@@ -1,33 +1,35 @@
 //! Break-glass runs that nobody has reviewed yet.
 
-use remit_journal::{About, Event, LedgerEvent, Reader, RunId};
+use std::collections::HashSet;
+
+use remit_journal::{About, LedgerEvent, Reader, RunId};
 
 use crate::Error;
 
 /// The break-glass runs that nobody has reviewed yet, the newest first; only those of one requester, if one is given.
 pub(crate) fn unreviewed_runs(reader: &Reader, requester: Option<&str>) -> Result<Vec<RunId>, Error> {
-    let host_acts = reader.acts(About::Host)?;
-    let reviewed = |run: RunId| {
-        host_acts.iter().any(
-            |(_, act)| matches!(act.event, LedgerEvent::Reviewed { run: reviewed, .. } if reviewed == run),
-        )
-    };
-    let mut unreviewed = Vec::new();
-    reader.newest_runs(|_, record| {
-        if let Event::Started(started) = &record.event
-            && started
-                .grant
-                .as_ref()
-                .and_then(|grant| grant.authority.as_ref())
-                .is_some_and(|a| a.break_glass)
-            && requester.is_none_or(|name| started.principal == name)
-            && !reviewed(record.run)
-        {
-            unreviewed.push(record.run);
+    let reviewed: HashSet<RunId> = reader
+        .acts(About::Host)?
+        .into_iter()
+        .filter_map(|(_, act)| match act.event {
+            LedgerEvent::Reviewed { run, .. } => Some(run),
+            _ => None,
+        })
+        .collect();
+    let of = |name: &str| requester.is_none_or(|requester| requester == name);
+    let all = reader.break_glass_runs()?.into_iter();
+    Ok(all.filter(|(run, name)| of(name) && !reviewed.contains(run)).map(|(run, _)| run).collect())
+}
+
+/// Who reviewed a run, and what they said of it; none if nobody has.
+pub fn review_of(reader: &Reader, run: RunId) -> Result<Option<(String, String)>, Error> {
+    let mut acts = reader.acts(About::Host)?.into_iter();
+    Ok(acts.find_map(|(_, act)| match act.event {
+        LedgerEvent::Reviewed { statement, run: reviewed } if reviewed == run => {
+            Some((statement.principal, statement.reason))
         }
-        true
-    })?;
-    Ok(unreviewed)
+        _ => None,
+    }))
 }
 
 /// Returns an error if a break-glass run of this requester was not reviewed.

@@ -104,14 +104,21 @@ fn with_others(
 
 /// The names of the principals whose approval would count now, by the same checks as when they approve.
 pub fn who_may_approve(reader: &Reader, rules: &Rules, state: &RequestState) -> Result<Vec<String>, Error> {
-    let decision = Decision { approve: true, reason: String::new(), expect: None };
     let mut names = Vec::new();
     for principal in rules.principals.iter() {
-        if rules.possible(reader, principal).any(|by| check(reader, rules, &by, state, &decision).is_ok()) {
+        if may_approve(reader, rules, state, &principal.name) {
             names.push(principal.name.clone());
         }
     }
     Ok(names)
+}
+
+/// Whether the approval of this principal would count now, by one of its keys or identities.
+#[must_use]
+pub fn may_approve(reader: &Reader, rules: &Rules, state: &RequestState, name: &str) -> bool {
+    let decision = Decision { approve: true, reason: String::new(), expect: None };
+    let may = |by: Identity| check(reader, rules, &by, state, &decision).is_ok();
+    rules.principals.get(name).is_some_and(|principal| rules.possible(reader, principal).any(may))
 }
 
 /// Checks whether a principal can decide so about a request.

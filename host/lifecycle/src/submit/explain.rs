@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use jiff::Timestamp;
-use remit_journal::{About, Event, LedgerEvent, Mode, Reader, RequestId, Started};
+use remit_journal::{About, Event, LedgerEvent, Reader, RequestId, Started};
 use remit_policy::{Need, PolicyAction, PolicyRequest, Subject};
 use serde::{Deserialize, Serialize};
 
@@ -19,17 +19,14 @@ use crate::{Error, Given, Request, RequestState, RequestedAuthority, Rules, conn
 /// How a request differs from the last live run of its action, one line for each difference; one line if there was none.
 pub fn differences(reader: &Reader, state: &RequestState) -> Result<Vec<String>, Error> {
     let RequestedAuthority::Run { action, input, .. } = &state.request.asks else { return Ok(Vec::new()) };
-    let mut last: Option<(Timestamp, Box<Started>)> = None;
-    reader.newest_runs(|_, record| {
-        if let Event::Started(started) = &record.event
-            && started.mode == Mode::Live
-            && started.action.name == action.name
-        {
-            last = Some((record.at, started.clone()));
-            return false;
-        }
-        true
-    })?;
+    let last = match reader.newest_live(&action.name)? {
+        Some(run) => reader.run_since(&run, 0, 1)?.pop(),
+        None => None,
+    };
+    let last = last.and_then(|(_, record)| match record.event {
+        Event::Started(started) => Some((record.at, started)),
+        _ => None,
+    });
     let Some((at, started)) = last else {
         return Ok(vec![format!("{} has never run here", action.name)]);
     };

@@ -12,7 +12,7 @@ mod session;
 mod start;
 
 pub use certify::{Certifying, certify, certify_exchanged};
-pub use decide::{Decision, prepare_decision, submit_decision, who_may_approve};
+pub use decide::{Decision, may_approve, prepare_decision, submit_decision, who_may_approve};
 pub use enrol::{Enrolled, Enrolment};
 pub use explain::{ApprovalState, Explained, Needed, Permission, could, differences, explain, orders};
 pub use order::{Ordered, Target, prepare_freeze, prepare_review, prepare_revoke, submit_order};

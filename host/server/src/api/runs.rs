@@ -9,7 +9,7 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse as _, Response};
 use futures_core::Stream;
 use jiff::Timestamp;
-use remit_journal::{RequestId, RunId, RunSummary};
+use remit_journal::{RequestId, RunId, RunSummary, Span};
 use remit_lifecycle::{
     Error, Input, RunFilter, StoryView, Timeline, Trigger, prepare_start, preview_revert, submit_start,
 };
@@ -81,7 +81,8 @@ pub(crate) async fn list(
     };
     let (runs, next) = block_in_place(|| {
         let reader = app.host.journal.reader()?;
-        reader.page(asked.before, size, |run| caller.sees_run(run) && filter.selects(run))
+        let span = Span { before: asked.before, since: asked.since, most: size };
+        reader.page(span, |run| caller.sees_run(run) && filter.selects_by(run))
     })?;
     json(StatusCode::OK, &Page { runs, next })
 }

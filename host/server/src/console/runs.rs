@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use maud::{Markup, html};
-use remit_journal::{Mode, RunId, RunState, RunSummary};
+use remit_journal::{Mode, RunFacts, RunId, RunState, RunSummary, Span};
 use remit_lifecycle::{RunFilter, UNFINISHED};
 use remit_text::uri_part;
 use serde::Deserialize;
@@ -31,6 +31,8 @@ pub(super) struct Filter {
 
 const STATES: [&str; 8] =
     [UNFINISHED, "succeeded", "failed", "refused", "reverted", "held", "in-doubt", "rehearsed"];
+/// The runs that are listed beside all: the value, and what is shown of it.
+const MODES: [(&str, &str); 1] = [("live", "without rehearsals")];
 
 pub(super) async fn page(State(app): State<App>, viewer: Viewer, Params(asked): Params<Filter>) -> Paged {
     let filter = RunFilter {
@@ -41,13 +43,13 @@ pub(super) async fn page(State(app): State<App>, viewer: Viewer, Params(asked): 
         live: asked.mode == "live",
     };
     let target = given(&asked.target);
-    let on = |run: &RunSummary| {
+    let on = |run: &RunFacts| {
         target.as_ref().is_none_or(|target| run.target.iter().any(|one| one.contains(target.as_str())))
     };
     let (runs, next) = block_in_place(|| {
         let reader = app.host.journal.reader()?;
-        let selects = |run: &RunSummary| viewer.caller.sees_run(run) && filter.selects(run) && on(run);
-        reader.page(asked.before, PAGE, selects)
+        let selects = |run: &RunFacts| viewer.caller.sees_run(run) && filter.selects_by(run) && on(run);
+        reader.page(Span { before: asked.before, since: None, most: PAGE }, selects)
     })?;
     let fields: [(&str, &str); 5] = [
         ("state", &asked.state),
@@ -60,11 +62,11 @@ pub(super) async fn page(State(app): State<App>, viewer: Viewer, Params(asked): 
     let content = html! {
         h1 { "Runs" }
         form.filter method="get" action="/console/runs" {
-            (choice("state", "State", &STATES, &asked.state))
+            (choice("state", "State", &STATES.map(|state| (state, state)), &asked.state))
             (field("action", "Action", &asked.action))
             (field("principal", "Principal", &asked.principal))
             (field("target", "Resource", &asked.target))
-            (choice("mode", "Kind", &["live"], &asked.mode))
+            (choice("mode", "Which", &MODES, &asked.mode))
             button type="submit" { "Show" }
         }
         @if runs.is_empty() { p { "There is none like that." } } @else { (list("Runs", &runs)) }
@@ -108,13 +110,13 @@ pub(super) fn field(name: &str, label: &str, value: &str) -> Markup {
     html! { label { span { (label) } input name=(name) value=(value) maxlength="200" autocomplete="off"; } }
 }
 
-pub(super) fn choice(name: &str, label: &str, all: &[&str], chosen: &str) -> Markup {
+pub(super) fn choice(name: &str, label: &str, all: &[(&str, &str)], chosen: &str) -> Markup {
     html! {
         label {
             span { (label) }
             select name=(name) {
                 option value="" { "any" }
-                @for one in all { option value=(one) selected[*one == chosen] { (one) } }
+                @for (value, shown) in all { option value=(value) selected[*value == chosen] { (shown) } }
             }
         }
     }

@@ -1,10 +1,11 @@
 //! What waits for the one who looks, and all requests.
 
 use axum::extract::State;
-use jiff::{SignedDuration, Timestamp};
 use maud::{Markup, html};
 use remit_journal::{Reader, RequestId};
-use remit_lifecycle::{AccessKind, Power, RequestFilter, RequestState, RequestView, Rules, who_may_approve};
+use remit_lifecycle::{
+    AccessKind, Power, RequestFilter, RequestState, RequestView, Rules, Status, may_approve, waiting_for_room,
+};
 use serde::Deserialize;
 use tokio::task::block_in_place;
 
@@ -12,15 +13,24 @@ use super::page::{Paged, Viewer, pages, shown, table, time, words};
 use crate::app::App;
 use crate::exchange::Params;
 
-/// How long a request can be open at most, and a day.
-const OPEN: SignedDuration = SignedDuration::from_hours(31 * 24);
+/// How many requests are looked at for the page of what waits, the newest ones: each costs a millisecond or more.
+const LOOKED_AT: usize = 200;
+/// How many of a kind that page has.
+const SHOWN: usize = 25;
 /// How many requests a page has.
 const PAGE: usize = 50;
 
-/// A request that waits, for one who may decide about it.
-struct Mine {
-    view: RequestView,
-    lost: bool,
+/// What waits.
+#[derive(Default)]
+struct Waiting {
+    /// For the one who looks.
+    mine: Vec<RequestView>,
+    /// For others only.
+    others: Vec<RequestView>,
+    /// For somebody to start it.
+    ready: Vec<RequestView>,
+    /// How many open requests were not looked at.
+    left_out: usize,
 }
 
 /// Whether a power is to do what nobody can take back, or to hand out a secret.
@@ -35,52 +45,73 @@ pub(super) fn gravest(view: &RequestView) -> Option<String> {
 }
 
 fn waiting(
+    app: &App,
     reader: &Reader,
     rules: &Rules,
     viewer: &Viewer,
-) -> Result<(Vec<Mine>, Vec<RequestView>, Vec<RequestView>), remit_lifecycle::Error> {
-    let since = Timestamp::now().checked_sub(OPEN).ok();
-    let filter = RequestFilter { live: true, since, ..RequestFilter::default() };
-    let (found, _) = filter.list(reader, rules, |request| viewer.caller.sees(request))?;
-    let name = viewer.caller.0.name();
-    let (mut mine, mut others, mut ready) = (Vec::new(), Vec::new(), Vec::new());
-    for view in found.requests {
-        if view.status == "approved" {
-            ready.push(view);
+) -> Result<Waiting, remit_lifecycle::Error> {
+    let open = app.host.open_requests(reader, rules)?;
+    let mut found = Waiting { left_out: open.len().saturating_sub(LOOKED_AT), ..Waiting::default() };
+    for id in open.into_iter().take(LOOKED_AT) {
+        // One that cannot be read gives no authority. `remit requests --all` reports it.
+        let Ok(state) = RequestState::load(reader, rules, id) else { continue };
+        if !viewer.caller.sees(&state.request) {
             continue;
         }
-        let state = RequestState::load(reader, rules, view.request.id)?;
-        if who_may_approve(reader, rules, &state)?.iter().any(|one| one == name) {
-            let view = RequestView::of(reader, rules, &state)?;
-            mine.push(Mine { lost: gravest(&view).is_some(), view });
-        } else {
-            others.push(view);
+        match state.status(rules) {
+            status @ Status::Approved => {
+                let waits = waiting_for_room(reader, rules, &state)?;
+                found.ready.push(RequestView::listed(rules, &state, status, waits));
+            }
+            Status::Waiting(_) if may_approve(reader, rules, &state, viewer.caller.0.name()) => {
+                found.mine.push(RequestView::of(reader, rules, &state)?);
+            }
+            status @ Status::Waiting(_) => {
+                found.others.push(RequestView::listed(rules, &state, status, Vec::new()));
+            }
+            _ => {}
         }
     }
     // What cannot be taken back first, then what ends first.
-    mine.sort_by_key(|one| (!one.lost, one.view.request.not_after));
-    Ok((mine, others, ready))
+    found.mine.sort_by_key(|view| (gravest(view).is_none(), view.request.not_after));
+    Ok(found)
+}
+
+/// As many as a page has, with a link to where the others are.
+fn first<'v>(all: &'v [RequestView], state: &str) -> (&'v [RequestView], Markup) {
+    let shown = &all[..all.len().min(SHOWN)];
+    let more = all.len() - shown.len();
+    let rest = html! {
+        @if more > 0 { p { a href={ "/console/requests?state=" (state) } { (more) " more" } } }
+    };
+    (shown, rest)
 }
 
 pub(super) async fn page(State(app): State<App>, viewer: Viewer) -> Paged {
-    let (mine, others, ready, runs) = block_in_place(|| {
+    let (found, runs) = block_in_place(|| {
         let (rules, reader) = (app.host.rules()?, app.host.journal.reader()?);
-        let (mine, others, ready) = waiting(&reader, &rules, &viewer)?;
+        let found = waiting(&app, &reader, &rules, &viewer)?;
         let runs = reader.unfinished()?.into_iter().map(|run| Ok(reader.summary(run)?));
-        Ok::<_, remit_lifecycle::Error>((
-            mine,
-            others,
-            ready,
-            runs.collect::<Result<Vec<_>, remit_lifecycle::Error>>()?,
-        ))
+        Ok::<_, remit_lifecycle::Error>((found, runs.collect::<Result<Vec<_>, remit_lifecycle::Error>>()?))
     })?;
+    let (mine, more_of_mine) = first(&found.mine, "waiting");
+    let (ready, more_ready) = first(&found.ready, "approved");
+    let (others, more_of_others) = first(&found.others, "waiting");
     let content = html! {
         h1 { "Waiting for you" }
+        @if found.left_out > 0 {
+            div.problem role="status" {
+                p { strong { "There are more open requests than this page looks at. " } "It has the newest " (LOOKED_AT) ", and not the " (found.left_out) " before them: "
+                    a href="/console/requests?state=waiting" { "all that wait" } }
+            }
+        }
         @if mine.is_empty() { p { "Nothing waits for your decision." } }
-        @for one in &mine { (card(one)) }
+        @for one in mine { (card(one)) }
+        (more_of_mine)
         @if !ready.is_empty() {
             h2 { "Approved, and not started or not used up" }
-            (list(&ready))
+            (list(ready))
+            (more_ready)
         }
         @if !runs.is_empty() {
             h2 { "Runs without an end" }
@@ -88,13 +119,14 @@ pub(super) async fn page(State(app): State<App>, viewer: Viewer) -> Paged {
         }
         @if !others.is_empty() {
             h2 { "Waiting for others" }
-            (list(&others))
+            (list(others))
+            (more_of_others)
         }
     };
     shown(&app, &viewer, "/console", "Waiting for you", &content)
 }
 
-fn card(Mine { view, .. }: &Mine) -> Markup {
+fn card(view: &RequestView) -> Markup {
     let request = &view.request;
     html! {
         article.card {
@@ -120,8 +152,8 @@ pub(super) fn list(all: &[RequestView]) -> Markup {
             html! { (words(&view.headline())) },
             html! { (words(&request.requester)) },
             html! { (words(&request.reason)) },
-            html! { (time(request.not_before)) },
-            html! { (time(request.not_after)) },
+            html! { span.date { (time(request.not_before)) } },
+            html! { span.date { (time(request.not_after)) } },
         ]
     };
     table(
@@ -172,7 +204,7 @@ pub(super) async fn all(State(app): State<App>, viewer: Viewer, Params(asked): P
     let content = html! {
         h1 { "Requests" }
         form.filter method="get" action="/console/requests" {
-            (super::runs::choice("state", "State", &STATES, &asked.state))
+            (super::runs::choice("state", "State", &STATES.map(|state| (state, state)), &asked.state))
             (super::runs::field("action", "Action", &asked.action))
             (super::runs::field("principal", "Principal", &asked.principal))
             button type="submit" { "Show" }

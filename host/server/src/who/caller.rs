@@ -9,7 +9,7 @@ use axum::http::request::Parts;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
-use remit_journal::{JournalError, Reader, RunSummary};
+use remit_journal::{JournalError, Reader, RunFacts, RunSummary};
 use remit_lifecycle::{Identity, Request, RequestState, Rules, Session, accept_session};
 use remit_trust::dsse::Envelope;
 use remit_trust::principals::PrincipalKind;
@@ -75,7 +75,7 @@ impl Caller {
     }
 
     /// Whether it may read what is on record of a run: as for requests.
-    pub(crate) fn sees_run(&self, run: &RunSummary) -> bool {
+    pub(crate) fn sees_run(&self, run: &RunFacts) -> bool {
         self.is_human() || run.principal == self.0.name() || run.started_by.as_deref() == Some(self.0.name())
     }
 
@@ -92,7 +92,7 @@ impl Caller {
     /// A run by its name: the same.
     pub(crate) fn run(&self, reader: &Reader, name: &str) -> Answer<RunSummary> {
         let summary = reader.summary(self.only(name, reader.find(name))?)?;
-        if self.sees_run(&summary) {
+        if self.sees_run(&summary.facts()) {
             return Ok(summary);
         }
         Err(JournalError::NoSuchRun(name.escape_debug().take(80).collect()).into())

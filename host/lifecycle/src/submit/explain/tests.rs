@@ -1,4 +1,5 @@
 use remit_gate::{Allow, Pattern};
+use remit_journal::Mode;
 use remit_trust::Digest;
 
 use super::*;
