@@ -6,11 +6,31 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use rcgen::PublicKeyData as _;
+use remit_trust::Digest;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+
+/// A certificate for this machine, which the browser of these tests takes as if it knew who signed it.
+pub struct Certificate {
+    pub chain: String,
+    pub key: String,
+    /// How Chromium is told of it.
+    pin: String,
+}
+
+pub static CERTIFICATE: LazyLock<Certificate> = LazyLock::new(|| {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let names = vec!["localhost".to_owned()];
+    let chain = rcgen::CertificateParams::new(names).unwrap().self_signed(&key).unwrap().pem();
+    let pin = STANDARD.encode(Digest::of(&key.subject_public_key_info()).as_bytes());
+    Certificate { chain, key: key.serialize_pem(), pin }
+});
 
 /// How long anything that a page does may take.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -55,6 +75,7 @@ impl Chromium {
             "--no-sandbox",
             "--disable-dev-shm-usage",
         ]);
+        command.arg(format!("--ignore-certificate-errors-spki-list={}", CERTIFICATE.pin));
         command.arg(format!("--user-data-dir={}", profile.path().display())).arg("about:blank");
         // A zone that is not UTC, so that it shows where a page has the reader's own.
         command
@@ -259,12 +280,15 @@ impl Tab {
         self.call("Emulation.setEmulatedMedia", &features);
     }
 
-    /// A picture of the page, at most so high, in base64.
-    pub fn picture(&self, highest: u64) -> String {
+    /// A picture of the page, at most so high: `png`, which is exact, or `webp`, which is small, and made smaller.
+    pub fn picture(&self, format: &str, highest: u64) -> Vec<u8> {
         let size = self.call("Page.getLayoutMetrics", &json!({}))["cssContentSize"].clone();
-        let clip = json!({"x": 0, "y": 0, "width": size["width"], "height": size["height"].as_u64().unwrap().min(highest), "scale": 1});
-        let how = json!({"format": "png", "captureBeyondViewport": true, "clip": clip});
+        let clip = json!({"x": 0, "y": 0, "width": size["width"], "height": size["height"].as_u64().unwrap().min(highest), "scale": if format == "webp" { 0.75 } else { 1.0 }});
+        let mut how = json!({"format": format, "captureBeyondViewport": true, "clip": clip});
+        if format == "webp" {
+            how["quality"] = 60.into();
+        }
         let shot = self.call("Page.captureScreenshot", &how);
-        shot["data"].as_str().unwrap().to_owned()
+        STANDARD.decode(shot["data"].as_str().unwrap()).unwrap()
     }
 }

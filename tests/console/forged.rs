@@ -62,25 +62,42 @@ fn nothing_else_than_what_was_shown_is_signed_by_nobody_else() {
     // On another page of the same domain, which the rules do not name.
     let port = elsewhere();
     let origin = format!("http://localhost:{port}");
-    let stolen = {
-        let script = ann.text("document.querySelector('script').src");
-        let [rp, credential, back] =
-            ["document.body.dataset.rp", "document.body.dataset.credential", "location.href"]
-                .map(|of| ann.text(of));
-        let source = ann.text(&format!("fetch({}).then((answer) => answer.text())", json!(script)));
-        ann.go(&origin);
+    let script = ann.text("document.querySelector('script').src");
+    let source = ann.text(&format!("fetch({}).then((answer) => answer.text())", json!(script)));
+    let [credential, back] = ["document.body.dataset.credential", "location.href"].map(|of| ann.text(of));
+    let stolen = |origin: &str, rp: &str, credential: &str| {
+        ann.go(origin);
         let data = format!(
             "document.body.dataset.rp = {}; document.body.dataset.credential = {};",
             json!(rp),
             json!(credential)
         );
         ann.eval(&format!("{source}\n{data} undefined"));
-        let stolen = sign(&ann, &approve, &approve);
+        let signed = sign(&ann, &approve, &approve);
         ann.go(&back);
         ann.until("typeof challenge === 'function'");
-        stolen
+        signed
     };
-    refused_for(&stolen, passkey, &format!("on a page of {origin}"));
+    refused_for(&stolen(&origin, "localhost", &credential), passkey, &format!("on a page of {origin}"));
+    // The very key, used for another domain on a page of that.
+    let mut abroad = own.clone();
+    abroad["rpId"] = "evil.localhost".into();
+    abroad["credentialId"] = "YWJyb2Fk".into();
+    ann.authenticator("addCredential", json!({"credential": abroad}));
+    let evil = format!("http://evil.localhost:{port}");
+    refused_for(
+        &stolen(&evil, "evil.localhost", "YWJyb2Fk"),
+        passkey,
+        "made for another domain than localhost",
+    );
+    ann.authenticator("removeCredential", json!({"credentialId": "YWJyb2Fk"}));
+    // By an address no browser uses a passkey, and the page says what to do.
+    let by_address = console.browser.tab();
+    by_address.go(&console.at("/console/login").replace("localhost", "127.0.0.1"));
+    by_address.shows(&format!("Passkeys of this home sign at {}", console.url));
+    by_address.write("#name", "ann");
+    by_address.click("#login button");
+    by_address.shows("No passkey signs on a page with this address");
 
     // None of that is on record; what is right is, once.
     let signed = sign(&ann, &approve, &approve);
@@ -104,6 +121,40 @@ fn nothing_else_than_what_was_shown_is_signed_by_nobody_else() {
     first["signCount"] = 1_000.into();
     ann.authenticator("removeCredential", json!({"credentialId": held["credentialId"]}));
     ann.authenticator("addCredential", json!({"credential": first}));
+
+    // Policies see that somebody was checked, and whether the key can leave its device: an SSH key says neither.
+    let only = |fact: &str| {
+        let humans = "when { principal.kind == \"human\" }";
+        let fact = format!("when {{ principal.kind == \"human\" && context.{fact} }}");
+        console.world.policies(&common::POLICY.replace(humans, &fact));
+        console.ask(&format!("for who has {fact}"))
+    };
+    let prepared = |request: &str| {
+        let body = json!({"approve": true, "reason": "looked at it"});
+        call(&ann, &format!("/console/prepare/decision/{request}"), &body)
+    };
+    let checked = only("userVerified");
+    console.world.remit(&["approve", &checked, "--key", "alice.key"]).exits(3).says("ann may");
+    let (status, decision) = prepared(&checked);
+    assert_eq!((status, call(&ann, "/console/sign", &sign(&ann, &decision, &decision)).0), (200, 201));
+    let bound = only("deviceBound");
+    assert_eq!(refused(prepared(&bound)), (403, "refused::policy".to_owned()));
+    // The rules say that it is: then a signature by a key that can be copied does not count.
+    let principals = console.world.home().join("principals.toml");
+    let text = fs::read_to_string(&principals).unwrap();
+    fs::write(&principals, text + "device-bound = true\n").unwrap();
+    let bound = only("deviceBound");
+    let (status, decision) = prepared(&bound);
+    assert_eq!(status, 200, "{decision}");
+    let copies = |copies: bool| {
+        let properties =
+            json!({"credentialId": own["credentialId"], "backupEligibility": copies, "backupState": copies});
+        ann.authenticator("setCredentialProperties", properties);
+        sign(&ann, &decision, &decision)
+    };
+    refused_for(&copies(true), passkey, "the device says that it can be copied");
+    let (status, told) = call(&ann, "/console/sign", &copies(false));
+    assert_eq!((status, &told["status"]), (201, &"approved".into()), "{told}");
 
     // An order is no good in another home, although that one has the same person and key.
     let (status, order) =

@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock, Mutex, Weak};
 
 use serde_json::{Value, json};
 
-use super::chromium::{Chromium, Tab};
+use super::chromium::{CERTIFICATE, Chromium, Tab};
 use crate::common::World;
 use crate::common::server::Server;
 
@@ -36,16 +36,31 @@ impl Console {
     }
 
     pub fn of(world: World) -> Self {
+        Self::at_port(world, "http", "")
+    }
+
+    /// The same with TLS, as others than this machine reach it.
+    pub fn over_tls() -> Self {
+        let world = World::new();
+        world.private("home/chain.pem", &CERTIFICATE.chain);
+        world.private("home/key.pem", &CERTIFICATE.key);
+        Self::at_port(world, "https", "[server.tls]\ncertificate = \"chain.pem\"\nkey = \"key.pem\"\n")
+    }
+
+    fn at_port(world: World, scheme: &str, more: &str) -> Self {
         // A port that is free now: the rules name it before there is a server.
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let url = format!("{scheme}://localhost:{port}");
+        let own = if scheme == "https" { format!("url = \"{url}\"\n") } else { String::new() };
         let rate = "[server.rate]\nper_minute = 1_000_000\nburst = 1_000_000\n";
-        world.configure(&format!("\n[server]\nlisten = \"127.0.0.1:{port}\"\n{rate}"));
-        let url = format!("http://localhost:{port}");
+        world.configure(&format!("\n[server]\nlisten = \"127.0.0.1:{port}\"\n{own}{rate}{more}"));
         let principals = world.home().join("principals.toml");
         let text = fs::read_to_string(&principals).unwrap();
         let passkeys = format!("[passkeys]\nrp = \"localhost\"\norigins = [\"{url}\"]\n\n");
         fs::write(&principals, passkeys + &text).unwrap();
-        world.policies(&crate::common::POLICY.replace("1 human", "2 human"));
+        world.policies(
+            &crate::common::POLICY.replace("1 human", "2 human").replace("one-human", "two-humans"),
+        );
         let server = Some(Server::of(&world));
         Self { world, server, url, browser: browser() }
     }
@@ -83,23 +98,32 @@ impl Console {
 
     /// The bot asks for a rotation; the name of the request.
     pub fn ask(&self, reason: &str) -> String {
+        self.ask_with(reason, &[])
+    }
+
+    /// The same with more of what can be asked.
+    pub fn ask_with(&self, reason: &str, more: &[&str]) -> String {
         let input = format!("path={}", crate::common::SECRET);
-        let asked = self
-            .world
-            .remit(&[
-                "request",
-                "rotate-secret.wasm",
-                "--input",
-                &input,
-                "--reason",
-                reason,
-                "--key",
-                "bot.key",
-                "--json",
-            ])
-            .exits(0)
-            .json();
-        asked["request"]["id"].as_str().unwrap().to_owned()
+        let what = ["request", "rotate-secret.wasm", "--input", &input, "--reason", reason];
+        let asked = self.world.remit(&[&what[..], more, &["--key", "bot.key", "--json"]].concat());
+        asked.exits(0).json()["request"]["id"].as_str().unwrap().to_owned()
+    }
+
+    /// A request as the command line has it.
+    pub fn request(&self, request: &str) -> Value {
+        self.world.remit(&["request", "show", request, "--json"]).exits(0).json()
+    }
+
+    /// Somebody opens a request, and signs a form of it, with a reason if they give one.
+    pub fn signs(&self, tab: &Tab, request: &str, form: &str, reason: Option<&str>) {
+        tab.go(&self.at(&format!("/console/requests/{request}")));
+        if let Some(reason) = reason {
+            tab.write(&format!("{form} textarea"), reason);
+        }
+        tab.eval("window.before = true");
+        tab.click(&format!("{form} button"));
+        // What comes then is another page.
+        tab.until("!window.before && document.readyState === 'complete'");
     }
 
     pub fn at(&self, path: &str) -> String {

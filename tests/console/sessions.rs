@@ -92,8 +92,39 @@ fn a_session_reads_and_nobody_else_uses_it() {
     let (_, as_ann) = call(&dana, "/console/login/prepare", &json!({"name": "ann"}));
     let answered = dana.eval(&format!("sign({as_ann}, 'localhost')"));
     assert_eq!(refused(call(&dana, "/console/login", &answered)), (403, "refused::signature".to_owned()));
-    let (status, _) = call(&dana, "/console/login/prepare", &json!({"name": "nobody"}));
-    assert_eq!(status, 403);
+    // Nobody is told which names there are: not of one that is none, of software, or of somebody without a passkey.
+    let (_, as_dana) = call(&dana, "/console/login/prepare", &json!({"name": "dana"}));
+    let members = |prepared: &serde_json::Value| -> Vec<String> {
+        let text = dana.text(&format!("atob({prepared}.payload)"));
+        let document: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let own = prepared.as_object().unwrap().keys().chain(document.as_object().unwrap().keys());
+        own.cloned().chain([document["thumbprint"].as_str().unwrap().len().to_string()]).collect()
+    };
+    for name in ["nobody", "bot", "alice", "../../x"] {
+        let (status, prepared) = call(&dana, "/console/login/prepare", &json!({"name": name}));
+        assert_eq!((status, members(&prepared)), (200, members(&as_dana)), "{name}");
+        let answered = dana.eval(&format!("sign({prepared}, 'localhost')"));
+        let (status, told) = call(&dana, "/console/login", &answered);
+        let (_, prepared) = call(&dana, "/console/login/prepare", &json!({"name": "ann"}));
+        let answered = dana.eval(&format!("sign({prepared}, 'localhost')"));
+        let (of_ann, told_of_ann) = call(&dana, "/console/login", &answered);
+        assert_eq!(
+            (status, &told["code"], &told["help"]),
+            (of_ann, &told_of_ann["code"], &told_of_ann["help"])
+        );
+        assert_eq!(
+            told["detail"].as_str().unwrap().replace(name, "ann"),
+            told_of_ann["detail"].as_str().unwrap()
+        );
+    }
+    // Nor by an answer that is no signature at all.
+    let broken = |name: &str| {
+        let (_, prepared) = call(&dana, "/console/login/prepare", &json!({"name": name}));
+        let mut answered = dana.eval(&format!("sign({prepared}, 'localhost')"));
+        answered["signature"] = "AAAA".into();
+        refused(call(&dana, "/console/login", &answered))
+    };
+    assert_eq!(broken("nobody"), broken("ann"));
 
     // Two tabs are one session, and leave together.
     ann.go(&console.at("/console"));

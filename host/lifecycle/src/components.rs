@@ -61,6 +61,16 @@ impl Home {
 
     /// A component that was received, with its detached signature, and is in no file. It is not looked at yet.
     pub fn received(&self, bytes: &[u8], signature: &str) -> Result<Candidate, Error> {
+        self.while_received(bytes, signature, |path| Ok(Candidate::read(path)?))
+    }
+
+    /// Reads a component that was received from a file, which is there only meanwhile.
+    pub(crate) fn while_received<T>(
+        &self,
+        bytes: &[u8],
+        signature: &str,
+        read: impl FnOnce(&Path) -> Result<T, Error>,
+    ) -> Result<T, Error> {
         let name = remit_journal::RunId::new().to_string();
         let folder = self.path().join(RECEIVED);
         let Some(_claim) = Claim::take_in(&folder, &format!("{name}{LOCK}"))? else {
@@ -68,18 +78,20 @@ impl Home {
         };
         let folder = folder.join(name);
         let kept = |path: &Path, error: &std::io::Error| Error::kept(path, error);
-        let read = || {
+        let received = || {
             remit_file::make_folder(&folder).map_err(|error| kept(&folder, &error))?;
             let path = folder.join("component.wasm");
-            let beside = path.with_extension("wasm.sig");
             remit_file::replace(&path, bytes).map_err(|error| kept(&path, &error))?;
-            remit_file::replace(&beside, signature.as_bytes()).map_err(|error| kept(&beside, &error))?;
-            Ok(Candidate::read(&path)?)
+            if !signature.is_empty() {
+                let beside = path.with_extension("wasm.sig");
+                remit_file::replace(&beside, signature.as_bytes()).map_err(|error| kept(&beside, &error))?;
+            }
+            read(&path)
         };
-        let candidate = read();
+        let found = received();
         // Read whole: its files are not needed any more.
         remove_received(&folder);
-        candidate
+        found
     }
 
     /// Removes what killed processes had received and not yet kept. What another process works on stays.

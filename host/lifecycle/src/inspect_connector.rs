@@ -138,33 +138,70 @@ pub fn connector_diff(old: &Inspection, new: &Inspection) -> Result<Vec<[String;
     Ok(added.chain(old.difference(&new).map(|row| signed("-", row))).collect())
 }
 
+/// A component that was looked at, whoever signed it: an action, or a connector. Nothing of it runs.
+#[derive(Debug)]
+pub struct Looked {
+    /// The component, with its signature.
+    pub candidate: remit_sandbox::Candidate,
+    /// What was found in it.
+    pub found: remit_sandbox::Inspection,
+    /// The same component as a connector, if it is one.
+    connector: Option<Candidate>,
+}
+
 impl Host {
-    /// What a component that is kept here could do, as `remit inspect --json` prints it: an action, or a connector.
-    pub fn inspect(&self, digest: Digest) -> Result<Box<RawValue>, Error> {
+    /// Looks at a component that is kept here.
+    pub fn look(&self, digest: Digest) -> Result<Looked, Error> {
         let candidate = self.component(digest)?;
         let found = remit_sandbox::Inspection::of(&candidate)?;
-        if found.is_connector() {
-            let connector = self.kept_connector(digest)?;
-            let publisher = PublisherView::of(&self.home, &candidate);
-            return Ok(to_raw_value(&ConnectorView::of(connector.inspection()?, digest, publisher)?)?);
+        let is_connector = found.is_connector();
+        let connector = is_connector.then(|| connectors::kept(&self.home, self.sandbox.engine(), digest));
+        Ok(Looked { candidate, found, connector: connector.transpose()? })
+    }
+
+    /// Looks at a component that was received, with its detached signature, or none. Nothing of it is kept.
+    pub fn look_at_received(&self, bytes: &[u8], signature: &str) -> Result<Looked, Error> {
+        self.home.while_received(bytes, signature, |path| {
+            let candidate = remit_sandbox::Candidate::read(path)?;
+            // Whoever is told of it named no file here.
+            let name = format!("component {}", candidate.digest().short());
+            let candidate = candidate.called(name.clone());
+            let found = remit_sandbox::Inspection::of(&candidate)?;
+            let read = || Ok::<_, Error>(Candidate::read(path)?.called(name));
+            let connector = found.is_connector().then(read).transpose()?;
+            Ok(Looked { candidate, found, connector })
+        })
+    }
+
+    /// What a component could do, as `remit inspect --json` prints it.
+    pub fn inspect_looked(&self, looked: &Looked) -> Result<Box<RawValue>, Error> {
+        let Looked { candidate, found, connector } = looked;
+        if let Some(connector) = connector {
+            let publisher = PublisherView::of(&self.home, candidate);
+            let view = ConnectorView::of(connector.inspection()?, candidate.digest(), publisher)?;
+            return Ok(to_raw_value(&view)?);
         }
         let setup = self.setup()?;
-        Ok(to_raw_value(&InspectView::of(&self.home, &candidate, &found, &setup.registry)?)?)
+        Ok(to_raw_value(&InspectView::of(&self.home, candidate, found, &setup.registry)?)?)
+    }
+
+    /// What a component that is kept here could do.
+    pub fn inspect(&self, digest: Digest) -> Result<Box<RawValue>, Error> {
+        self.inspect_looked(&self.look(digest)?)
     }
 
     /// How two components that are kept here differ, as `remit inspect --diff --json` prints it.
     pub fn inspect_diff(&self, old: Digest, new: Digest) -> Result<Box<RawValue>, Error> {
-        let found = |digest| Ok::<_, Error>(remit_sandbox::Inspection::of(&self.component(digest)?)?);
-        let (before, after) = (found(old)?, found(new)?);
-        if before.is_connector() && after.is_connector() {
-            let (before, after) = (self.kept_connector(old)?, self.kept_connector(new)?);
-            return Ok(to_raw_value(&connector_diff(before.inspection()?, after.inspection()?)?)?);
-        }
-        Ok(to_raw_value(&DiffView::of(&before, &after))?)
+        self.look(new)?.since(&self.look(old)?)
     }
+}
 
-    /// A connector that is kept here: [`Self::component`] has said that it is there, and what its digest is.
-    fn kept_connector(&self, digest: Digest) -> Result<Candidate, Error> {
-        connectors::kept(&self.home, self.sandbox.engine(), digest)
+impl Looked {
+    /// How it differs from another, as `remit inspect --diff --json` prints it.
+    pub fn since(&self, old: &Self) -> Result<Box<RawValue>, Error> {
+        if let (Some(old), Some(new)) = (&old.connector, &self.connector) {
+            return Ok(to_raw_value(&connector_diff(old.inspection()?, new.inspection()?)?)?);
+        }
+        Ok(to_raw_value(&DiffView::of(&old.found, &self.found))?)
     }
 }

@@ -68,7 +68,7 @@ pub use host::Host;
 pub use init::{InitOptions, InitPrincipal, Initialised};
 pub use input::Input;
 pub use inspect::{DiffView, ImportView, InspectView, OfferView, PublisherState, PublisherView};
-pub use inspect_connector::{ConnectorView, FunctionView, connector_diff};
+pub use inspect_connector::{ConnectorView, FunctionView, Looked, connector_diff};
 pub use keyring::rekey;
 pub use lists::{RequestFilter, RunFilter, UNFINISHED};
 pub use local::{KeyHolder, Under};
@@ -86,7 +86,7 @@ pub use status::{Ends, Frozen, HostStatus, Open, frozen, status};
 pub use submit::{
     ApprovalState, Certifying, Decision, Enrolled, Enrolment, Explained, Needed, Ordered, Permission,
     RequestOptions, SignedBy, Start, Target, accept_session, certify, certify_exchanged, could, differences,
-    explain, may_approve, orders, passkeys_of, prepare_decision, prepare_freeze,
+    explain, may_approve, orders, passkeys_of, prepare_decision, prepare_freeze, prepare_login,
     prepare_review, prepare_revoke, prepare_run_request, prepare_session, prepare_standing_request,
     prepare_start, signed_by, submit_decision, submit_order, submit_request, submit_request_once,
     submit_start, who_may_approve,

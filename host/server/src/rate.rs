@@ -6,6 +6,7 @@
 //! comes from, apart for each principal that it names.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher as _, RandomState};
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -24,6 +25,9 @@ use crate::problem::{Answer, Problem};
 const ADDRESSES: usize = 10_000;
 /// How many documents are known to have been counted. Above that, they are counted for the addresses they come from.
 const DOCUMENTS: usize = 200_000;
+
+/// In how many shares the names are that somebody signs in with.
+const SHARES: u64 = 64;
 
 /// What a call costs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +60,8 @@ enum Owner {
     Principal(String),
     /// Whoever calls from an address, and the principal that the call names, if there is such a one.
     Address(IpAddr, Option<String>),
+    /// Whoever signs in from an address, with a name of this share.
+    Login(IpAddr, u64),
     /// Whoever calls from an address that is not among those that are told apart.
     Others,
 }
@@ -68,6 +74,8 @@ pub(crate) struct Rates {
     /// How long it takes until an empty bucket is full.
     full: Duration,
     taken: Mutex<Taken>,
+    /// Puts names into shares, in a way that nobody outside knows.
+    shares: RandomState,
 }
 
 #[derive(Debug, Default)]
@@ -91,7 +99,8 @@ impl Rates {
             return Err(wrong(format!("`rate.burst` is {}: nobody could rehearse", config.burst)));
         }
         let point = Duration::from_secs(60) / config.per_minute;
-        Ok(Self { point, full: point * config.burst, taken: Mutex::default() })
+        let (taken, shares) = (Mutex::default(), RandomState::new());
+        Ok(Self { point, full: point * config.burst, taken, shares })
     }
 
     fn taken(&self) -> MutexGuard<'_, Taken> {
@@ -103,7 +112,9 @@ impl Rates {
         let mut taken = self.taken();
         let full_at = &mut taken.full_at;
         let owner = match owner {
-            Owner::Address(..) if full_at.len() >= ADDRESSES && !full_at.contains_key(&owner) => {
+            Owner::Address(..) | Owner::Login(..)
+                if full_at.len() >= ADDRESSES && !full_at.contains_key(&owner) =>
+            {
                 full_at.retain(|_, full_at| *full_at > now);
                 if full_at.len() < ADDRESSES { owner } else { Owner::Others }
             }
@@ -118,6 +129,10 @@ impl Rates {
             }
             Some(missing) => Err(missing),
         }
+    }
+
+    fn share(&self, name: &str) -> u64 {
+        self.shares.hash_one(name) % SHARES
     }
 
     /// Whether a document can be counted for who signed it: it was not yet.
@@ -168,6 +183,12 @@ impl Toll {
         self.count(app, Owner::Address(self.from, named))
     }
 
+    /// Counts a step of signing in with a name, which may be nobody's. Names share buckets whether or not there is such a principal:
+    /// an empty one does not tell.
+    pub(crate) fn by_login(self, app: &App, name: &str) -> Answer<()> {
+        self.count(app, Owner::Login(self.from, app.rates.share(name)))
+    }
+
     /// Counts a document for who signed it, once. Documents are on record, where others read them: whoever sends one again need
     /// not be the one who signed it.
     pub(crate) fn by_document<D: Document>(self, app: &App, signed: &SignedBy) -> Answer<()> {
@@ -183,7 +204,7 @@ impl Toll {
     fn count(self, app: &App, owner: Owner) -> Answer<()> {
         let (who, whose) = match &owner {
             Owner::Principal(name) => ("principal", format!("{name} calls")),
-            Owner::Address(..) | Owner::Others => {
+            Owner::Address(..) | Owner::Login(..) | Owner::Others => {
                 ("address", "calls that prove no principal come from this address".to_owned())
             }
         };

@@ -196,6 +196,13 @@ impl VerifyingKey {
         Some(Self::of_ssh(passkey::of_point(point, rp)?.named(name)))
     }
 
+    /// A passkey for a domain that nobody has: its private key is gone. None if the domain is none.
+    pub fn nobodys_passkey(rp: &str) -> Result<Option<Self>, KeyError> {
+        let spki = SigningKey::generate()?.verifying_key();
+        let Form::P256(spki) = spki.0 else { return Ok(None) };
+        Ok(Self::of_passkey(&spki, rp, ""))
+    }
+
     /// The domain that the key is for, if it is a passkey.
     #[must_use]
     pub fn passkey_of(&self) -> Option<&str> {

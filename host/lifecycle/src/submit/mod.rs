@@ -19,5 +19,5 @@ pub use order::{Ordered, Target, prepare_freeze, prepare_review, prepare_revoke,
 pub use request::{
     RequestOptions, prepare_run_request, prepare_standing_request, submit_request, submit_request_once,
 };
-pub use session::{SignedBy, accept_session, passkeys_of, prepare_session, signed_by};
+pub use session::{SignedBy, accept_session, passkeys_of, prepare_login, prepare_session, signed_by};
 pub use start::{Start, prepare_start, submit_start};

@@ -32,6 +32,19 @@ pub fn prepare_session(
     Prepared::new(session, &by)
 }
 
+/// Makes what a passkey signs to let a browser read and prepare in the name of whoever writes this name, who may be nobody: what
+/// comes back does not tell. Whoever takes it signed checks who signed it.
+pub fn prepare_login(host: &Host, name: &str, audience: &str, thumbprint: &str) -> Result<Vec<u8>, Error> {
+    let session = Session {
+        log: host.rules()?.log.clone(),
+        audience: audience.to_owned(),
+        principal: name.to_owned(),
+        at: Timestamp::now(),
+        thumbprint: thumbprint.to_owned(),
+    };
+    Ok(remit_trust::canonical(&session)?)
+}
+
 /// The passkeys of a principal that count now; none if it has none, or is none.
 pub fn passkeys_of(host: &Host, name: &str) -> Result<Vec<VerifyingKey>, Error> {
     let rules = host.rules()?;

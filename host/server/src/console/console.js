@@ -133,37 +133,18 @@ async function enrol(form) {
   document.getElementById('key-id').scrollIntoView({ block: 'center' });
 }
 
-// What a component could do: the server makes the page of it, as of any other.
-function inspect(form) {
-  return new Promise((resolve, reject) => {
-    const page = new XMLHttpRequest();
-    page.responseType = 'document';
-    page.open('POST', form.dataset.inspect);
-    page.setRequestHeader('Content-Type', 'application/wasm');
-    page.onload = () => {
-      const found = page.response && page.response.querySelector('main');
-      if (!found) {
-        reject(new Error('The server did not answer with a page.'));
-        return;
-      }
-      document.querySelector('main').replaceWith(document.adoptNode(found));
-      localTimes(document);
-      resolve();
-    };
-    page.onerror = () => reject(new Error('The server did not answer.'));
-    page.send(form.elements.component.files[0]);
-  });
-}
+// What browsers and devices refuse, by its name.
+const REFUSALS = {
+  NotAllowedError: 'Your device did not sign: nothing was done.',
+  SecurityError: 'No passkey signs on a page with this address: open the console at one that the rules name.',
+};
 
 function wire(form) {
   const button = form.querySelector('button');
   const output = form.querySelector('output');
-  const kinds = { login, enrol, inspect };
-  const kind = Object.keys(kinds).find((name) => name in form.dataset);
-  const does = kinds[kind] || decide;
-  const able = Boolean(window.PublicKeyCredential) || kind === 'inspect';
-  button.disabled = !able;
-  if (!able) {
+  const does = 'login' in form.dataset ? login : 'enrol' in form.dataset ? enrol : decide;
+  button.disabled = !window.PublicKeyCredential;
+  if (button.disabled) {
     output.textContent = 'This browser has no passkeys here: it needs https, or localhost.';
     return;
   }
@@ -171,13 +152,13 @@ function wire(form) {
     event.preventDefault();
     button.disabled = true;
     output.className = '';
-    output.textContent = kind === 'inspect' ? 'Looking…' : 'Your device asks you…';
+    output.textContent = 'Your device asks you…';
     try {
       await does(form);
       output.textContent = 'Done.';
     } catch (error) {
       output.className = 'bad';
-      output.textContent = error.name === 'NotAllowedError' ? 'Your device did not sign: nothing was done.' : error.message;
+      output.textContent = REFUSALS[error.name] || error.message;
     } finally {
       button.disabled = false;
     }

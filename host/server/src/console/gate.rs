@@ -127,6 +127,8 @@ fn elsewhere(request: &Request) -> Response {
         (&Method::GET, _) if wants_page(request.headers()) => {
             Redirect::to(&format!("/console/login?next={}", uri_part(path))).into_response()
         }
+        // A form whose session is over: what was in it is gone.
+        (&Method::POST, _) if wants_page(request.headers()) => Redirect::to("/console/login").into_response(),
         _ => {
             Problem::new(StatusCode::UNAUTHORIZED, "refused::session", "nobody has signed in, or not lately")
                 .help("sign in again: /console/login")

@@ -1,14 +1,16 @@
 //! Signing in: a passkey signs the document that opens a session for a browser.
 
 use axum::extract::{Query, State};
-use axum::http::StatusCode;
-use axum::http::header::{HeaderMap, HeaderValue, LOCATION, SET_COOKIE};
+use axum::http::header::{HOST, HeaderMap, HeaderValue, LOCATION, SET_COOKIE};
+use axum::http::uri::Authority;
+use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use maud::html;
-use remit_lifecycle::{Session, accept_session, passkeys_of, prepare_session};
+use remit_lifecycle::{Session, accept_session, passkeys_of, prepare_login};
+use remit_trust::{Passkeys, VerifyingKey};
 use serde::{Deserialize, Serialize};
 
 use super::browser;
@@ -18,6 +20,9 @@ use crate::app::App;
 use crate::exchange::{Json, json};
 use crate::problem::{Answer, Problem};
 use crate::rate::Toll;
+
+/// How long a name may be: longer than that of any principal.
+const LONGEST_NAME: usize = 256;
 
 /// How the thumbprint of a browser's session begins. That of a client's key is base64url, and has no space in it.
 const BROWSER: &str = "browser ";
@@ -37,12 +42,20 @@ fn within(next: Option<&str>) -> &str {
     next.filter(own).unwrap_or(super::PATH)
 }
 
-pub(super) async fn page(State(app): State<App>, Query(query): Query<Next>) -> Response {
+pub(super) async fn page(
+    State(app): State<App>,
+    Query(query): Query<Next>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Response {
     let next = within(query.next.as_deref());
     let rules = app.host.rules();
     let passkeys = rules.as_ref().ok().and_then(|rules| rules.principals.passkeys());
-    let here =
-        passkeys.is_some_and(|passkeys| passkeys.origins.iter().any(|origin| app.origins.contains(origin)));
+    // The server has several names: by which of them this page was opened decides what a browser lets passkeys do.
+    let host = uri.authority().map(Authority::as_str);
+    let host = host.or_else(|| headers.get(HOST)?.to_str().ok()).unwrap_or_default();
+    let is_this = |origin: &String| origin.split_once("://").is_some_and(|(_, named)| named == host);
+    let here = passkeys.is_some_and(|passkeys| passkeys.origins.iter().any(is_this));
     let content = html! {
         h1 { "Sign in" }
         @match passkeys {
@@ -79,25 +92,39 @@ pub(super) struct Prepared {
     pub(super) payload: String,
 }
 
+/// The same for every name: it does not tell who has a passkey here, nor who is a principal (`WebAuthn`, section 14.6.2). The
+/// browser is given no names of keys: its device knows which it has for this domain.
 pub(super) async fn prepare(
     State(app): State<App>,
     toll: Toll,
     Json(asked): Json<Prepare>,
 ) -> Answer<Response> {
-    let known = app.host.rules()?.principals.get(&asked.name).map(|found| found.name.clone());
-    toll.by_anybody(&app, known)?;
-    let keys = passkeys_of(&app.host, &asked.name)?;
-    let Some(key) = keys.first() else { return Err(nobody(&asked.name)) };
+    toll.by_login(&app, &asked.name)?;
+    if asked.name.len() > LONGEST_NAME {
+        return Err(Problem::usage("no name is so long"));
+    }
+    // Without them nobody signs in, which the page says too.
+    passkeys(&app)?;
     let login = app.browsers.begin(Timestamp::now())?;
-    let prepared = prepare_session(&app.host, &key.id(), &app.url, &format!("{BROWSER}{login}"))?;
-    let payload = STANDARD.encode(prepared.payload());
-    json(StatusCode::OK, &Prepared { payload_type: prepared.payload_type(), payload })
+    let payload = prepare_login(&app.host, &asked.name, &app.url, &format!("{BROWSER}{login}"))?;
+    let payload_type = <Session as remit_lifecycle::Document>::TYPE;
+    json(StatusCode::OK, &Prepared { payload_type, payload: STANDARD.encode(payload) })
 }
 
+fn passkeys(app: &App) -> Answer<Passkeys> {
+    let rules = app.host.rules()?;
+    rules.principals.passkeys().cloned().ok_or_else(|| {
+        let why = "the signed rules do not say where passkeys sign";
+        Problem::new(StatusCode::FORBIDDEN, "refused::passkey", why)
+            .help("an administrator adds [passkeys] to principals.toml")
+    })
+}
+
+/// Whoever is told this did not sign as this principal, whether or not there is such a one.
 fn nobody(name: &str) -> Problem {
     let shown: String = name.escape_debug().take(80).collect();
-    let why = format!("no passkey of `{shown}` counts here now");
-    Problem::new(StatusCode::FORBIDDEN, "refused::identity", why)
+    let why = format!("no passkey that counts here for `{shown}` signed this");
+    Problem::new(StatusCode::FORBIDDEN, "refused::signature", why)
         .help("write the name as principals.toml has it; an administrator puts a new passkey in force")
 }
 
@@ -112,8 +139,7 @@ pub(super) async fn finish(
     Json(answered): Json<Answered>,
 ) -> Answer<Response> {
     let claimed: Session = answered.read(<Session as remit_lifecycle::Document>::TYPE)?;
-    let known = app.host.rules()?.principals.get(&claimed.principal).map(|found| found.name.clone());
-    toll.by_anybody(&app, known)?;
+    toll.by_login(&app, &claimed.principal)?;
     let now = Timestamp::now();
     let login = claimed.thumbprint.strip_prefix(BROWSER);
     // Whatever comes of it, it is worth no second try.
@@ -121,8 +147,13 @@ pub(super) async fn finish(
         let why = "this login was not begun here, is over, or was tried before";
         return Err(Problem::new(StatusCode::FORBIDDEN, "refused::session", why).help("sign in again"));
     }
-    let keys = passkeys_of(&app.host, &claimed.principal)?;
-    let envelope = answered.envelope_by_one_of(&keys).ok_or_else(|| nobody(&claimed.principal))??;
+    // Whoever has no passkey is checked with one that nobody has, so that the answer, and the time it takes, are as for a wrong one.
+    let nobodys = VerifyingKey::nobodys_passkey(&passkeys(&app)?.rp)?;
+    let mut keys = passkeys_of(&app.host, &claimed.principal)?;
+    if keys.is_empty() {
+        keys.extend(nobodys);
+    }
+    let envelope = answered.envelope_by_one_of(&keys, || nobody(&claimed.principal))?;
     let (by, _) = accept_session(&app.host, &envelope, &app.url)?;
     let token = app.browsers.open(by.key.clone(), answered.credential, now)?;
     tracing::info!(principal = by.name(), key = by.key.short(), "signed in");

@@ -15,6 +15,7 @@ mod rules;
 mod run;
 mod runs;
 mod sign;
+mod upload;
 mod waiting;
 
 use axum::extract::DefaultBodyLimit;
@@ -28,7 +29,7 @@ use crate::api;
 use crate::app::App;
 use crate::exchange::text_as;
 use crate::rate::Cost;
-use crate::routes::{COMPONENT, JSON};
+use crate::routes::JSON;
 
 pub(crate) use browser::Browsers;
 pub(crate) use gate::{bounce, is_own_form, wants_page};
@@ -39,12 +40,9 @@ pub(crate) const PATH: &str = "/console";
 const STYLE: &str = include_str!("console.css");
 const SCRIPT: &str = include_str!("console.js");
 
-/// Where a component is inspected that is not kept here.
-const INSPECTION: &str = "/console/actions/inspection";
-
 /// How large a body may be.
 pub(crate) fn largest(path: &str) -> usize {
-    if path == INSPECTION { COMPONENT } else { JSON }
+    if path == upload::PATH { upload::LARGEST } else { JSON }
 }
 
 /// The pages that are for whoever has signed in, and what they call.
@@ -63,7 +61,8 @@ fn inside() -> Router<App> {
         .route("/console/runs/{run}/proof", at(middle, get(api::runs::prove)))
         .route("/console/runs/{run}/events", at(light, get(api::runs::follow)))
         .route("/console/actions", at(heavy, get(actions::page)))
-        .route(INSPECTION, at(heavy, post(actions::inspect)).layer(DefaultBodyLimit::max(COMPONENT)))
+        .route(upload::PATH, at(heavy, post(upload::inspect)))
+        .route(upload::PATH, at(light, get(upload::again)))
         .route("/console/actions/{digest}", at(heavy, get(actions::one)))
         .route("/console/actions/{old}/diff/{new}", at(heavy, get(actions::diff)))
         .route("/console/rules", at(light, get(rules::page)))

@@ -75,7 +75,8 @@ fn whole(view: &RequestView, explained: &Explained, viewer: &Viewer, again: Opti
                 }.form("start"))
             }
             @if matches!(&*view.status, "waiting" | "approved") && may("revoke").is_some_and(|could| could.allowed) {
-                h3 { "Take it away" }
+                h3 { "Revoke it" }
+                p { "Nobody can approve it or start it any more. A run of it that goes on stops at its next call." }
                 (ToSign {
                     prepare: "/console/prepare/order".to_owned(),
                     body: json!({"order": {"revoke-request": request.id}}),

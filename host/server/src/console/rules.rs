@@ -19,7 +19,7 @@ pub(super) async fn page(State(app): State<App>, viewer: Viewer) -> Paged {
         vec![
             html! { (words(&held.name)) },
             html! { (held.kind) @if let Some(operator) = &held.operator { ", operated by " (words(operator)) } },
-            html! { (words(&held.groups.join(", "))) },
+            html! { @if held.groups.is_empty() { "-" } @else { (words(&held.groups.join(", "))) } },
             code(&held.words()),
             html! {
                 @if held.in_force { "counts" } @else { strong { "does not count now" } }
@@ -44,7 +44,7 @@ pub(super) async fn page(State(app): State<App>, viewer: Viewer) -> Paged {
         ]))
         p { a href="/console/enrol" { "A new passkey" } " · which rule decides about a request is on the request's page" }
         h2 { "Principals, a line for each key and identity" }
-        (table("Principals", &["Name", "Is", "Groups", "Key or identity", "Counts"], &rows))
+        (table("Principals", &["Name", "Is", "Groups", "Key or identity", "Now"], &rows))
         h2 { "Policies" }
         @for (name, text) in rules.policies.texts() {
             details { summary { (words(&name)) } pre tabindex="0" { (words(&text)) } }

@@ -3,8 +3,10 @@
 use axum::extract::{Path, State};
 use jiff::{SignedDuration, Unit};
 use maud::{Markup, html};
-use remit_journal::{Mode, RunId, RunState};
-use remit_lifecycle::{Line, Timeline, down_to, preview_revert, replay as play_again, second, undo_words};
+use remit_journal::{Mode, RunId, RunState, RunSummary};
+use remit_lifecycle::{
+    Line, Timeline, down_to, preview_revert, replay as play_again, review_of, second, undo_words,
+};
 use serde_json::{Value, json};
 use tokio::task::block_in_place;
 
@@ -14,12 +16,26 @@ use crate::api::actions::heavy;
 use crate::app::App;
 use crate::exchange::to_end;
 
-fn story(app: &App, viewer: &Viewer, name: &str) -> Result<Timeline, Failed> {
+/// A run, what it was for, and who reviewed it with which words, if somebody did.
+struct Told {
+    story: Timeline,
+    target: Vec<String>,
+    review: Option<(String, String)>,
+}
+
+fn story(app: &App, viewer: &Viewer, name: &str) -> Result<Told, Failed> {
     block_in_place(|| {
         let reader = app.host.journal.reader()?;
-        let run = viewer.caller.run(&reader, name)?.run;
-        Ok(Timeline::of(run, &reader.run(&run)?)?)
+        let RunSummary { run, target, .. } = viewer.caller.run(&reader, name)?;
+        let story = Timeline::of(run, &reader.run(&run)?)?;
+        let review = if went_without(&story) { review_of(&reader, run)? } else { None };
+        Ok(Told { story, target, review })
     })
+}
+
+/// Whether it went without the usual policy, so that somebody has to look at it afterwards.
+fn went_without(story: &Timeline) -> bool {
+    story.authority.as_ref().is_some_and(|authority| authority.break_glass)
 }
 
 fn title(story: &Timeline) -> String {
@@ -27,15 +43,19 @@ fn title(story: &Timeline) -> String {
 }
 
 pub(super) async fn page(State(app): State<App>, Path(name): Path<String>, viewer: Viewer) -> Paged {
-    let story = story(&app, &viewer, &name)?;
-    shown(&app, &viewer, "/console/runs", &title(&story), &whole(&story, None))
+    let told = story(&app, &viewer, &name)?;
+    shown(&app, &viewer, "/console/runs", &title(&told.story), &whole(&told, None))
 }
 
-fn whole(story: &Timeline, above: Option<&Markup>) -> Markup {
+fn whole(Told { story, target, review }: &Told, above: Option<&Markup>) -> Markup {
     let run = story.run;
     let live = story.mode == Mode::Live;
     html! {
-        h1 { (words(&story.action.name)) " " (words(&story.action.version)) @if !live { " (rehearsal)" } }
+        h1 {
+            (words(&story.action.name)) " " (words(&story.action.version))
+            @if !target.is_empty() { " on " (words(&target.join(", "))) }
+            @if !live { " (rehearsal)" }
+        }
         @if let Some(above) = above { (above) }
         // The script gets this part again while the run goes on.
         div #live data-events=[story.state.is_none().then(|| format!("/console/runs/{run}/events"))] {
@@ -53,7 +73,7 @@ fn whole(story: &Timeline, above: Option<&Markup>) -> Markup {
                 @if story.state.is_some() { li { a href={ "/console/runs/" (run) "/proof" } download={ (run) ".proof.json" } { "Download a proof of it" } } }
                 @if let Some(request) = story.authority.as_ref().and_then(|authority| authority.request) { li { a href={ "/console/requests/" (request) } { "The request, and who approved it" } } }
             }
-            (orders(story))
+            (orders(story, review.as_ref()))
             @if story.state.is_some() {
                 form method="post" action={ "/console/runs/" (run) "/replay" } { button type="submit" { "Replay it" } " " span.note { "runs the recorded component against the record; touches nothing" } }
             }
@@ -65,7 +85,7 @@ fn whole(story: &Timeline, above: Option<&Markup>) -> Markup {
 const LONGER: SignedDuration = SignedDuration::from_hours(8);
 
 /// What a run needs a person for, each with what is signed for it.
-fn orders(story: &Timeline) -> Markup {
+fn orders(story: &Timeline, review: Option<&(String, String)>) -> Markup {
     let run = story.run;
     let form = |id: &str, does: &str, order: Value, command: String| {
         let (prepare, next) = ("/console/prepare/order".to_owned(), format!("/console/runs/{run}"));
@@ -73,7 +93,6 @@ fn orders(story: &Timeline) -> Markup {
         ToSign { prepare, body, expect, next, does, reason: Some(true), command, grave: false }.form(id)
     };
     let longer = story.restore_at.and_then(|at| at.checked_add(LONGER).ok()).map(second);
-    let went_without = story.authority.as_ref().is_some_and(|authority| authority.break_glass);
     html! {
         @for call in &story.in_doubt {
             h3 { "Call " (call) " is in doubt: nobody knows whether it took effect. Look at the live system, then say so" }
@@ -89,7 +108,10 @@ fn orders(story: &Timeline) -> Markup {
             p { "They stand until " (time(story.restore_at.unwrap_or(until))) "; eight hours longer is " (time(until)) "." }
             (form("extend", "Eight hours longer, with passkey", json!({"extend": {"run": run, "until": until}}), format!("remit extend {run}")))
         }
-        @if went_without {
+        @if let Some((who, said)) = review {
+            h3 { "It went without the usual policy" }
+            p { "Reviewed by " (words(who)) ": " (words(said)) }
+        } @else if went_without(story) {
             h3 { "It went without the usual policy" }
             (form("review", "Reviewed: sign with passkey", json!({"review": run}), format!("remit review {run}")))
         }
@@ -136,7 +158,8 @@ fn lines(all: &[Line]) -> Markup {
         vec![
             html! { (line.seq) },
             time(down_to(line.at, Unit::Second)),
-            html! { (words(&line.what)) },
+            // `#3 →` on the command line: what the call returned.
+            html! { span.nowrap { (words(&line.what.replace('→', "answer"))) } },
             html! { (words(&line.detail.to_string())) },
         ]
     };
@@ -183,8 +206,8 @@ pub(super) async fn revert(State(app): State<App>, Path(name): Path<String>, vie
 }
 
 pub(super) async fn replay(State(app): State<App>, Path(name): Path<String>, viewer: Viewer) -> Paged {
-    let story = story(&app, &viewer, &name)?;
-    let (turn, home, run) = (heavy(&app).await?, app.host.home.clone(), story.run);
+    let told = story(&app, &viewer, &name)?;
+    let (turn, home, run) = (heavy(&app).await?, app.host.home.clone(), told.story.run);
     let replayed = to_end(&app, async move {
         let _turn = turn;
         play_again(&home, run).await
@@ -198,5 +221,5 @@ pub(super) async fn replay(State(app): State<App>, Path(name): Path<String>, vie
             }
         }
     };
-    shown(&app, &viewer, "/console/runs", &title(&story), &whole(&story, Some(&above)))
+    shown(&app, &viewer, "/console/runs", &title(&told.story), &whole(&told, Some(&above)))
 }

@@ -75,8 +75,12 @@ impl Answered {
         Ok(Envelope::signed_elsewhere(&self.payload_type, &self.payload()?, &key.id(), &signature)?)
     }
 
-    /// The same with the one of these passkeys that signed it; with an error if none did, and none if there is none.
-    pub(super) fn envelope_by_one_of(&self, keys: &[VerifyingKey]) -> Option<Answer<Envelope>> {
+    /// The same with the one of these passkeys that signed it; `nobody` if none of them did.
+    pub(super) fn envelope_by_one_of(
+        &self,
+        keys: &[VerifyingKey],
+        nobody: impl Fn() -> Problem,
+    ) -> Answer<Envelope> {
         let by = |key: &VerifyingKey| {
             let envelope = self.envelope(key)?;
             let signed = pae(&self.payload_type, &self.payload()?);
@@ -86,15 +90,13 @@ impl Answered {
         let mut why_not = None;
         for key in keys {
             match by(key) {
-                Ok(envelope) => return Some(Ok(envelope)),
+                Ok(envelope) => return Ok(envelope),
                 // Of another key it is known only that it is none of this one.
-                Err(problem) if problem.code() == code_of_untrusted() => {
-                    why_not.get_or_insert(problem);
-                }
+                Err(problem) if problem.code() == code_of_untrusted() => {}
                 Err(problem) => why_not = Some(problem),
             }
         }
-        why_not.map(Err)
+        Err(why_not.unwrap_or_else(nobody))
     }
 }
 
