@@ -106,6 +106,15 @@ fn evidence_is_kept_once_outlives_undo_and_is_nowhere_else() {
     assert!(planned.contains("leave the evidence in the directory"), "{planned}");
     assert_eq!(fs::read_dir(store.path()).unwrap().count(), 0);
 
+    // In the run that keeps it, it can be asked for where no plan is approved: in a plan it has another name each time.
+    let request = approved(&world, &wire, &["capture", "holds"], "", &[]);
+    run(&world, &request).exits(3).says("rehearsed again, it would do something else");
+    let request = approved(&world, &wire, &["capture", "holds"], "", &["--without-plan"]);
+    assert_eq!(run(&world, &request).exits(0).json()["output"][1], true);
+    fs::remove_dir_all(store.path()).unwrap();
+    fs::create_dir(store.path()).unwrap();
+    fs::set_permissions(store.path(), fs::Permissions::from_mode(0o700)).unwrap();
+
     let answers = done(&world, &wire, &["capture"], "");
     let (run_id, records) = world.last_run();
     let archive = store.path().join(answers[0]["name"].as_str().unwrap());
@@ -236,6 +245,14 @@ fn a_scope_demands_evidence_of_the_same_workload_in_the_same_run() {
         world.write("s.toml", scope(&head));
         plan(&["get"]).exits(2).says(why);
     }
+    // Evidence of another namespace would be that of another workload, under the same path.
+    let config = world.home().join("remit.toml");
+    let text = fs::read_to_string(&config).unwrap();
+    let apart = text.replace("[[evidence]]", &format!("[[evidence]]\nnetns = \"{}\"", wire.outside));
+    fs::write(&config, apart).unwrap();
+    world.write("s.toml", scope(""));
+    plan(&["get"]).exits(2).says("have not the same `netns`");
+    fs::write(&config, text).unwrap();
     world.audit_is_sound();
 }
 

@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use remit_backend::Systems;
 use remit_backend::accounts::AccountsConfig;
+use remit_backend::{Evidence, Networks, Systems};
 use remit_capability::connected::Rehearsal;
 use remit_capability::domain::Section;
 use remit_connector::Entry;
@@ -159,12 +159,32 @@ impl Config {
             let connectors = connectors.collect::<Result<_, _>>()?;
             Ok(Self { systems, accounts, connectors, ..document.rest("remit.toml")? })
         };
-        read().map_err(|mistake: Mistake| Error::Document {
+        let wrong = |why: String, help: &str| Error::Document {
             file: path.display().to_string(),
             wanted: "a Remit configuration",
-            why: mistake.to_string(),
-            help: "correct the line it points at; docs/configuration.md lists every key".to_owned(),
-        })
+            why,
+            help: help.to_owned(),
+        };
+        let config: Self = read().map_err(|mistake: Mistake| {
+            wrong(mistake.to_string(), "correct the line it points at; docs/configuration.md lists every key")
+        })?;
+        match config.of_another_workload() {
+            None => Ok(config),
+            Some(name) => Err(wrong(
+                format!("[[evidence]] {name} and [[network]] {name} have not the same `netns`"),
+                "write the same into both: a path is to name one workload, of which evidence is kept before it is cut",
+            )),
+        }
+    }
+
+    /// A place whose paths name one workload where evidence is kept, and another where traffic is cut: there, `[[require]]` would be kept
+    /// to by evidence of somebody else.
+    fn of_another_workload(&self) -> Option<&str> {
+        let evidence = self.entries::<Evidence>().iter();
+        let mut places =
+            evidence.flat_map(|kept| self.entries::<Networks>().iter().map(move |cut| (kept, cut)));
+        let differ = places.find(|(kept, cut)| kept.name == cut.name && kept.netns != cut.netns);
+        differ.map(|(kept, _)| kept.name.as_str())
     }
 
     /// The configured entries for the systems of one domain.
