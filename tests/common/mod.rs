@@ -295,7 +295,12 @@ impl World {
 
     /// The bot asks, alice approves.
     pub fn ask(&self, request: &[&str], name: &str) {
-        let rest = ["--reason", "test", "--key", "bot.key", "--json"];
+        self.ask_because("test", request, name);
+    }
+
+    /// The same for a reason that somebody reads.
+    pub fn ask_because(&self, reason: &str, request: &[&str], name: &str) {
+        let rest = ["--reason", reason, "--key", "bot.key", "--json"];
         let asked = self.remit(&[request, &rest].concat()).exits(0).json();
         let id = asked["request"]["id"].as_str().unwrap();
         self.write(&format!("{name}.request"), id);

@@ -80,7 +80,8 @@ directory = \"{}\"
     fn asked_in(&self, world: &World, more: &[&str]) -> String {
         let input = format!("{{\"workload\":\"main/netns/{}\"}}", self.wire.inside);
         let request = ["request", ACTION, "--input", &input, "--scope", "s.toml"];
-        world.ask(&[&request, more].concat(), "asked");
+        let reason = "it talks with somebody who gives it orders";
+        world.ask_because(reason, &[&request, more].concat(), "asked");
         world.request("asked")
     }
 
@@ -137,7 +138,7 @@ fn the_job_that_contains_a_workload() {
     let (world, wire) = (&scene.world, &scene.wire);
     stage::plays_offline(world, "contain-workload");
 
-    stage::scene("A workload has a session with somebody who gives it orders");
+    stage::scene("contain-workload: a workload has a session with somebody who gives it orders");
     let _orders = wire.listens(&["4444", "9000"]);
     let session = wire.session("4444");
     let request = scene.asked();

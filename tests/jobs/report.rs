@@ -76,7 +76,7 @@ fn parts<'a>(page: &'a str, name: &str) -> (&'a str, &'a str, &'a str) {
 pub fn tell(world: &World, run: &str, name: &str, as_shown: &[(&str, &str)]) {
     static WRITING: Mutex<()> = Mutex::new(());
     let told = world.remit(&["show", run, "--format", "markdown"]).exits(0).out;
-    println!("\n{told}");
+    println!("\nhome$ remit show {run} --format markdown\n{told}");
     let (told, _turn) = (quoted(&told, as_shown), WRITING.lock().unwrap_or_else(PoisonError::into_inner));
     let page_now = fs::read_to_string(page()).unwrap();
     let (before, found, after) = parts(&page_now, name);

@@ -30,7 +30,8 @@ pub struct Scene {
 
 /// An approved request, in a home in front of the scene, for its plan or (with `more`) for whatever the scope allows.
 pub fn asked_in(world: &World, more: &[&str]) -> String {
-    world.ask(&[&["request", ACTION, "--input", INPUT, "--scope", "s.toml"], more].concat(), "asked");
+    let request = ["request", ACTION, "--input", INPUT, "--scope", "s.toml"];
+    world.ask_because("its password was in a log", &[&request, more].concat(), "asked");
     world.request("asked")
 }
 
@@ -157,7 +158,9 @@ fn the_job_that_rotates_a_database_credential() {
     stage::plays_offline(world, "rotate-database-credential");
     let before = scene.verifier();
 
-    stage::scene("A password of a database is to be replaced, while two programs use it");
+    stage::scene(
+        "rotate-database-credential: a password of a database was in a log; it is replaced while two programs use it",
+    );
     let request = scene.asked();
     stage::types_at_home(world, &["request", "show", &request], 0);
     let mut old = session(&scene).spawn().unwrap();

@@ -38,8 +38,18 @@ fn shown(who: &str, args: &[&str], ran: Ran, code: i32) -> Ran {
 pub fn uses(agent: &mut Agent, tool: &str, arguments: &Value) -> Value {
     println!("\nbot ▸ {tool} {}", brief(arguments));
     let answer = agent.call(tool, arguments);
-    let told =
-        ["request", "run", "stands", "state", "detail", "approval_url", "restore_at", "output", "log_size"];
+    let told = [
+        "preview",
+        "request",
+        "run",
+        "stands",
+        "state",
+        "detail",
+        "approval_url",
+        "restore_at",
+        "output",
+        "log_size",
+    ];
     for name in told {
         if !answer[name].is_null() {
             println!("      {name}: {}", brief(&answer[name]));

@@ -202,7 +202,7 @@ fn the_job_that_disables_stale_accounts() {
     let standing = standing(&world, "3");
 
     stage::scene(
-        "A night like any other: of a directory, a database and a cloud three left long ago, two are kept by their groups",
+        "disable-stale-accounts: a night like any other. Of a directory, a database and a cloud three left long ago, two are kept by their groups",
     );
     assert!(lets_in(people, "alice") && places.deploy_works());
     places.cloud.aws("moto", "used", json!({ "UserName": "deploy", "Days": 400 }));
