@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use remit_journal::{Mode, Reader, RequestId, RunFacts, RunState, RunSummary};
 
 use crate::{
-    Error, Request, RequestState, RequestView, RequestsView, Rules, Status, frozen, waiting_for_room,
+    Error, Host, Request, RequestState, RequestView, RequestsView, Rules, Status, frozen, waiting_for_room,
 };
 
 /// Which requests are listed.
@@ -26,6 +26,23 @@ pub struct RequestFilter {
     pub before: Option<RequestId>,
     /// At most so many; all if it is none.
     pub most: Option<usize>,
+    /// Only these, newest first: [`Host::open_requests`], where only open ones are wanted. The others are not loaded then.
+    pub among: Option<Vec<RequestId>>,
+}
+
+impl Host {
+    /// What a filter has to look at, if it wants open requests only.
+    pub fn among(
+        &self,
+        reader: &Reader,
+        rules: &Rules,
+        filter: RequestFilter,
+    ) -> Result<RequestFilter, Error> {
+        let is_open = |state: &String| matches!(state.as_str(), "waiting" | "approved");
+        let open = if filter.states.is_empty() { !filter.all } else { filter.states.iter().all(is_open) };
+        let among = (filter.live || open).then(|| self.open_requests(reader, rules));
+        Ok(RequestFilter { among: among.transpose()?, ..filter })
+    }
 }
 
 impl RequestFilter {
@@ -54,7 +71,11 @@ impl RequestFilter {
             frozen: frozen(reader)?,
         };
         let mut unreadable = Vec::new();
-        for id in reader.requests()?.into_iter().rev() {
+        let all = match &self.among {
+            Some(among) => among.clone(),
+            None => reader.requests()?.into_iter().rev().collect(),
+        };
+        for id in all {
             if self.before.is_some_and(|before| id >= before) {
                 continue;
             }

@@ -69,6 +69,7 @@ impl Requests {
             principal: self.principal.clone(),
             before: None,
             most: None,
+            among: None,
         };
         let (found, unreadable) = filter.list(&reader, &rules, |_| true)?;
         for error in unreadable.iter().filter(|_| self.all) {

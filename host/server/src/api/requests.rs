@@ -65,10 +65,12 @@ pub(crate) async fn list(
         principal: asked.principal,
         before: asked.before,
         most: Some(page_size(asked.limit)?),
+        among: None,
     };
     block_in_place(|| {
         let (rules, reader) = (app.host.rules()?, app.host.journal.reader()?);
         // One that cannot be read any more gives no authority.
+        let filter = app.host.among(&reader, &rules, filter)?;
         let (mut found, _) = filter.list(&reader, &rules, |request| caller.sees(request))?;
         if caller.is_person().is_err() {
             found.orders.clear();

@@ -192,7 +192,7 @@ pub(super) async fn all(State(app): State<App>, viewer: Viewer, Params(asked): P
     };
     let (found, _) = block_in_place(|| {
         let (rules, reader) = (app.host.rules()?, app.host.journal.reader()?);
-        filter.list(&reader, &rules, |request| viewer.caller.sees(request))
+        app.host.among(&reader, &rules, filter)?.list(&reader, &rules, |request| viewer.caller.sees(request))
     })?;
     let query = |before: Option<RequestId>| {
         super::runs::query(
