@@ -583,21 +583,35 @@ impl Reader {
         tables::uses_of(&self.database(), grant).map_err(|error| self.sql(&error))
     }
 
-    /// The newest signed checkpoint. All records that it covers are on the disk, so it may be given to others.
+    /// The newest signed checkpoint. All records that it covers are on the disk, so it may be given to others. Waits for the disk if
+    /// it is newer than the last one that was.
     pub fn checkpoint(&self) -> Result<String, JournalError> {
-        let note = self
-            .database()
-            .prepare_cached("SELECT note FROM head")
-            .and_then(|mut head| head.query_row([], |row| row.get(0)).optional());
-        let note: String = note
-            .map_err(|error| self.sql(&error))?
-            .ok_or_else(|| JournalError::damaged(&self.path, "it has no checkpoint"))?;
-        // A panic while this is held leaves what was true before.
-        let mut on_disk = self.on_disk.lock().unwrap_or_else(PoisonError::into_inner);
+        let note = self.newest_checkpoint()?;
+        let mut on_disk = self.on_disk();
         if *on_disk != note {
             store::sync(&self.path)?;
             on_disk.clone_from(&note);
         }
         Ok(note)
+    }
+
+    /// The same without waiting for the disk; none if that would be needed.
+    pub fn checkpoint_on_disk(&self) -> Result<Option<String>, JournalError> {
+        let note = self.newest_checkpoint()?;
+        Ok(Some(note).filter(|note| *self.on_disk() == *note))
+    }
+
+    fn newest_checkpoint(&self) -> Result<String, JournalError> {
+        let note = self
+            .database()
+            .prepare_cached("SELECT note FROM head")
+            .and_then(|mut head| head.query_row([], |row| row.get(0)).optional());
+        note.map_err(|error| self.sql(&error))?
+            .ok_or_else(|| JournalError::damaged(&self.path, "it has no checkpoint"))
+    }
+
+    fn on_disk(&self) -> MutexGuard<'_, String> {
+        // A panic while this is held leaves what was true before.
+        self.on_disk.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
