@@ -32,6 +32,8 @@ pub struct Exchange {
     call: Call,
     placeholders: Arc<Placeholders>,
     until: Instant,
+    /// Whether that is the end of the run's time, before the end of the origin's.
+    cut: bool,
     state: Mutex<State>,
 }
 
@@ -92,8 +94,11 @@ impl Exchange {
             }
         }
         let until = Instant::now() + origin.timeout();
+        // No request outlives the run that it is for.
+        let run_ends = remit_engine::deadline().filter(|end| *end < until);
         let state = Mutex::new(State { secrets, ..State::default() });
-        Ok(Self { description, origin, phase, call, placeholders, until, state })
+        let (until, cut) = (run_ends.unwrap_or(until), run_ends.is_some());
+        Ok(Self { description, origin, phase, call, placeholders, until, cut, state })
     }
 
     /// Sends a request if it may be sent, and waits for the answer.
@@ -374,7 +379,11 @@ impl Exchange {
 
     fn time_is_up(&self) -> Failure {
         let (name, within) = (self.origin.name(), self.origin.timeout());
-        Failure::Unavailable(format!("the connector {name} needed longer than {within:?} for one phase"))
+        Failure::Unavailable(if self.cut {
+            format!("the connector {name} has no time left: the run's own ends")
+        } else {
+            format!("the connector {name} needed longer than {within:?} for one phase")
+        })
     }
 }
 

@@ -15,6 +15,7 @@ use common::{
 };
 use rcgen::{CertificateParams, CertifiedIssuer, KeyPair};
 use remit_connector::{Exchange, NoAnswer, Origin, Phase};
+use remit_engine::{Limits, Meter};
 use remit_gate::Failure;
 use serde_json::json;
 use ureq::config::Config;
@@ -147,6 +148,21 @@ fn endless_huge_and_slow_answers_end_in_time() {
         assert!(told.contains("needed longer than 900ms"), "{told}");
         assert_eq!(world.server.asked().len(), asked);
     }
+
+    // A run that has less time than the origin ends its requests with it.
+    let world = World::new(Server::with(slow));
+    let limits = Limits { fuel: 1, wall_time: Duration::from_millis(600), memory: 1, table_elements: 1 };
+    let started = Instant::now();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let twice = async {
+        let exchange = world.exchange(Phase::Observe, revoke());
+        Ok([0, 1].map(|_| failure(remit_engine::blocking(|| exchange.send(file()))).to_string()))
+    };
+    let told = runtime.block_on(async { Meter::start(limits).until_deadline(twice).await });
+    assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
+    let [first, then] = told.unwrap();
+    assert!(first.contains("did not answer within"), "{first}");
+    assert!(then.contains("the run's own ends"), "{then}");
 }
 
 #[test]

@@ -43,7 +43,7 @@ pub use error::ComponentError;
 pub use examine::{Examination, World, examine};
 pub use flaw::Flaw;
 pub use interface::{Signature, Signatures, Type, wit_package};
-pub use meter::{Exceeded, Limit, Limits, Meter, Used};
+pub use meter::{Exceeded, Limit, Limits, Meter, Used, blocking, deadline};
 pub use prepared::Prepared;
 pub use publishers::Publishers;
 pub use session::{Halt, Metered, Place, Session, instantiated};

@@ -2,7 +2,29 @@
 
 use std::time::{Duration, Instant};
 
+use tokio::runtime::{Handle, RuntimeFlavor};
 use wasmtime::ResourceLimiter;
+
+tokio::task_local! {
+    /// When the innermost metered call of this task has no time left.
+    static DEADLINE: Instant;
+}
+
+/// When the run that the current task belongs to has no time left; none outside of a run.
+#[must_use]
+pub fn deadline() -> Option<Instant> {
+    DEADLINE.try_with(|deadline| *deadline).ok()
+}
+
+/// Does work that blocks, such as reading a file, without stopping the other tasks of this thread. Nothing can end it before its
+/// own end: what may take long has a time-out of its own, not after [`deadline`].
+pub fn blocking<T>(work: impl FnOnce() -> T) -> T {
+    match Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
+        Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(work),
+        // Outside a runtime there is nothing to stop. A runtime of one thread has no other thread to continue on.
+        _ => work(),
+    }
+}
 
 /// How much a run may use, all its calls together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,8 +110,9 @@ impl Meter {
         &self,
         call: impl Future<Output = wasmtime::Result<R>>,
     ) -> impl Future<Output = wasmtime::Result<R>> {
+        let least = deadline().map_or(self.deadline(), |outer| outer.min(self.deadline()));
         // In a box, because a future that awaits another holds it more than once.
-        let called = Box::pin(tokio::time::timeout_at(self.deadline().into(), call));
+        let called = Box::pin(tokio::time::timeout_at(self.deadline().into(), DEADLINE.scope(least, call)));
         async { called.await.unwrap_or_else(|_| Err(wasmtime::Error::new(self.out_of_time()))) }
     }
 

@@ -1,12 +1,12 @@
 //! Who acts on a run that is over, or on what this home keeps.
 
+use remit_engine::blocking;
 use remit_journal::{Event, Reader, Record, RunId, SignedStatement};
 use remit_policy::{PolicyAction, PolicyRequest};
 use remit_trust::dsse::Envelope;
 use remit_trust::{Digest, KeyId};
 
 use crate::authority::{Accepted, Identity, Order, OrderKind, Prepared, check_reason, digest_of, refused};
-use crate::host::blocking;
 use crate::{Error, Home, Host, RequestState, Rules};
 
 /// Who reverts or resolves a run, or gives up undo data or events.

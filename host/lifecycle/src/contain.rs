@@ -3,6 +3,7 @@
 //! outlives every process.
 
 use jiff::{SignedDuration, Timestamp};
+use remit_engine::blocking;
 use remit_gate::{LONGEST_STANDING, Phase, Scope};
 use remit_journal::{Due, Event, Extended, JournalError, Paged, Record, RunId, RunState, UndoResult};
 use remit_policy::PolicyAction;
@@ -12,7 +13,6 @@ use crate::actor::{Actor, prepare_order};
 use crate::authority::{Order, OrderKind, Prepared};
 use crate::changes::{changes, genuine};
 use crate::claim::Claim;
-use crate::host::blocking;
 use crate::plan::end;
 use crate::recover::{Recovered, in_doubt};
 use crate::revert::{Reopened, Reverted, reopen, revert_changes};

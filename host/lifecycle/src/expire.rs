@@ -1,6 +1,7 @@
 //! Deletes the undo data of old runs.
 
 use jiff::{SignedDuration, Timestamp};
+use remit_engine::blocking;
 use remit_journal::{Event, Mode, Reader, Record, RunId, RunSummary, UndoExpired};
 use remit_policy::PolicyAction;
 use remit_trust::KeyId;
@@ -8,7 +9,6 @@ use remit_trust::KeyId;
 use crate::actor::{Actor, prepare_order};
 use crate::authority::{Order, OrderKind, Prepared};
 use crate::claim::Claim;
-use crate::host::blocking;
 use crate::{Error, Host};
 
 /// The runs whose undo data would be deleted: those that ended before this time, that do not wait for a person, and whose

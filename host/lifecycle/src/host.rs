@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
 use remit_capability::connected::Connector;
+use remit_engine::blocking;
 use remit_gate::{Estate, UndoGate};
 use remit_journal::{Journal, RequestId, RunId};
 use remit_sandbox::{Candidate, Sandbox};
 use remit_trust::{Digest, KeyId};
-use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::Mutex as Turns;
 use tokio_util::task::TaskTracker;
 
@@ -175,15 +175,6 @@ impl Host {
             journal: self.journal.clone(),
             sealer: Arc::clone(&self.keyring.of(&*self.journal.reader()?, run)?),
         })
-    }
-}
-
-/// Does work that blocks, such as reading a file, without stopping the other tasks of this thread.
-pub(crate) fn blocking<T>(work: impl FnOnce() -> T) -> T {
-    match Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
-        Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(work),
-        // Outside a runtime there is nothing to stop. A runtime of one thread has no other thread to continue on.
-        _ => work(),
     }
 }
 

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use remit_engine::blocking;
 use remit_journal::{
     About, Act, Event, LedgerEvent, Mode, Reader, Record, RequestId, RunState, SignedStatement,
 };
@@ -16,7 +17,6 @@ use crate::authority::{
     AccessKind, Order, OrderKind, Prepared, Request, RequestState, claimed, may_be_valid,
 };
 use crate::error::WITHHELD;
-use crate::host::blocking;
 use crate::{Error, Host};
 
 /// The kinds of events that a notifier can be configured for.

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use jiff::Timestamp;
 use miette::Diagnostic as _;
+use remit_engine::blocking;
 use remit_gate::{Allow, Facts, Fault, Gate, Limits, Pattern, Phase, Plan, Scope, SealedValues, Setup};
 use remit_journal::{ActionRef, Due, Ended, Mode, Record, RunId, RunState, Started};
 use remit_policy::PolicyAction;
@@ -15,7 +16,6 @@ use tracing::Instrument as _;
 
 use crate::authority::{Identity, check_length, policy_request_of_rehearsal};
 use crate::claim::Claim;
-use crate::host::blocking;
 use crate::own_words::{OwnWords, withheld};
 use crate::{Error, Host, Input, Rules, components, connectors, sealed};
 

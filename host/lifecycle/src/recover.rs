@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use remit_engine::blocking;
 use remit_gate::{Fault, OnFailure, Phase, Scope, State};
 use remit_journal::{Due, Event, Mode, Record, Resolved, RunId, RunState, Started};
 use remit_policy::PolicyAction;
@@ -15,7 +16,6 @@ use crate::authority::{Order, OrderKind, Prepared};
 use crate::changes::{Change, changes, genuine};
 use crate::claim::Claim;
 use crate::contain::{contain, due_after_try, due_as_before, due_at_first, tries, was_tried};
-use crate::host::blocking;
 use crate::plan::end;
 use crate::revert::{Reopened, Reverted, reopen, revert_changes};
 use crate::{Error, Host, sealed};

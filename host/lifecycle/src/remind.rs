@@ -4,10 +4,10 @@
 use std::collections::HashMap;
 
 use jiff::{SignedDuration, Timestamp};
+use remit_engine::blocking;
 use remit_journal::{About, Act, LedgerEvent, Reader, RunId};
 
 use crate::authority::unreviewed_runs;
-use crate::host::blocking;
 use crate::{Error, Host};
 
 /// How long after a run was made each reminder of it is given.

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use remit_engine::blocking;
 use remit_gate::{Phase, State, UndoGate};
 use remit_journal::{Event, Intent, Mode, PhaseEntered, Record, RunId, RunState, UndoResult};
 use remit_policy::PolicyAction;
@@ -13,7 +14,6 @@ use crate::authority::{Order, OrderKind, Prepared};
 use crate::changes::{Change, changes, genuine};
 use crate::claim::Claim;
 use crate::contain::due_as_before;
-use crate::host::blocking;
 use crate::plan::end;
 use crate::timeline::undo_words;
 use crate::{Error, Host};

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use remit_engine::blocking;
 use remit_gate::{Gate, OnFailure, Phase, Scope, SealedValues, Setup, State, Window};
 use remit_journal::{ConnectorRef, Due, Mode, Record, RunId, RunState};
 use remit_sandbox::{Admitted, Call, Candidate, Consumed, Meter};
@@ -14,7 +15,6 @@ use crate::authority::Grant;
 use crate::changes::{Change, made};
 use crate::claim::Claim;
 use crate::contain::due_at_first;
-use crate::host::blocking;
 use crate::own_words::{OwnWords, withheld};
 use crate::plan::{admit, code, end_with, header, output};
 use crate::recover::{conclude, in_doubt};

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
+use remit_engine::blocking;
 use remit_file::Kind;
 use remit_gate::SealedValues;
 use remit_journal::{About, Reader, RequestId};
@@ -16,7 +17,6 @@ use remit_trust::dsse::Envelope;
 use remit_trust::{Digest, Handle, KeyId, Opening, Sealed, Sealer, ValueHandle};
 
 use crate::authority::may_be_valid;
-use crate::host::blocking;
 use crate::{Error, Home, Host, Input, Request, RequestState, RequestedAuthority, Rules, Status};
 
 /// How many values of one principal are kept at most.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use remit_capability::CallError;
 use remit_capability::connected::{Call, Connector as _, Played, Requests};
-use remit_engine::{Engine, Halt, Limits, Meter, Metered, Type, instantiated};
+use remit_engine::{Engine, Halt, Limits, Meter, Metered, Type, blocking, instantiated};
 use remit_gate::Failure;
 use remit_text::json;
 use remit_trust::canonical;
@@ -243,15 +243,13 @@ impl http::Host for Own {
     async fn send(&mut self, request: http::Request) -> Result<http::Response, CallError> {
         let http::Request { method, path, query, headers, body, credential } = request;
         let request = Request { method, path, query, headers, body, credential };
-        let exchange = Arc::clone(&self.exchange);
-        let sent = tokio::task::spawn_blocking(move || exchange.send(request)).await;
-        match sent {
-            Ok(Ok(response)) => {
+        // On this thread: to wake another and to be woken by it takes half as long as a request to a near server.
+        match blocking(|| self.exchange.send(request)) {
+            Ok(response) => {
                 Ok(http::Response { status: response.status, headers: response.headers, body: response.body })
             }
-            Ok(Err(NoAnswer::Failure(failure))) => Err(CallError::Failure(failure)),
-            Ok(Err(NoAnswer::Breach(breach))) => Err(CallError::Trap(wasmtime::Error::new(breach))),
-            Err(stopped) => Err(CallError::Trap(wasmtime::Error::new(stopped))),
+            Err(NoAnswer::Failure(failure)) => Err(CallError::Failure(failure)),
+            Err(NoAnswer::Breach(breach)) => Err(CallError::Trap(wasmtime::Error::new(breach))),
         }
     }
 }

@@ -1,11 +1,11 @@
 //! Rehearses again, to see whether an approved plan still is what would happen.
 
+use remit_engine::blocking;
 use remit_gate::{Fault, Limits, Plan, Scope, Step};
 use remit_journal::{About, Act, LedgerEvent};
 use remit_sandbox::{AdmissionError, Candidate, Stop};
 
 use crate::authority::Identity;
-use crate::host::blocking;
 use crate::plan::{MOST_CHANGES, admit, play};
 use crate::{Error, Host, Input, Request, RequestState, connectors, sealed};
 

@@ -2,6 +2,7 @@
 //! its principal's, as if `principals.toml` named it.
 
 use jiff::{SignedDuration, Timestamp};
+use remit_engine::blocking;
 use remit_journal::{About, Act, Certificate, Certified, LedgerEvent, Reader};
 use remit_trust::dsse::Envelope;
 use remit_trust::id_token::{Token, Verified};
@@ -10,7 +11,6 @@ use remit_trust::{Digest, VerifyingKey, canonical};
 use serde::{Deserialize, Serialize};
 
 use crate::authority::{JITTER, refused_named};
-use crate::host::blocking;
 use crate::turn::Turn;
 use crate::{Error, Host, Rules};
 

@@ -1,13 +1,13 @@
 //! Decisions about requests: approvals and denials.
 
 use jiff::Timestamp;
+use remit_engine::blocking;
 use remit_journal::{About, Act, LedgerEvent, Reader, RequestId};
 use remit_policy::PolicyAction;
 use remit_trust::dsse::Envelope;
 use remit_trust::{Digest, KeyId};
 
 use crate::authority::{Accepted, Approval, Identity, Prepared, digests_on_record, policy_request};
-use crate::host::blocking;
 use crate::{Error, Host, RequestState, Rules, Status};
 
 /// The decision of a principal about a request, before it is signed.

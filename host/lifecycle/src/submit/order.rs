@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use remit_engine::blocking;
 use remit_journal::{
     About, Act, Basis, Event, LedgerEvent, Reader, Record, RequestId, Revocation, RunId, RunState,
 };
@@ -13,7 +14,6 @@ use crate::authority::{
     Accepted, Identity, Order, OrderKind, Prepared, check_reason, digests_on_record, refused,
 };
 use crate::changes::genuine;
-use crate::host::blocking;
 use crate::{Error, Host, RequestState, Rules};
 
 /// What can be revoked.

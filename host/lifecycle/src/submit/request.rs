@@ -1,6 +1,7 @@
 //! Requests for authority.
 
 use jiff::{SignedDuration, Timestamp};
+use remit_engine::blocking;
 use remit_gate::{Fault, Scope};
 use remit_journal::{About, Act, LedgerEvent, Reader, RequestId};
 use remit_policy::{PolicyAction, PolicyRequest};
@@ -13,7 +14,6 @@ use crate::authority::{
     Accepted, Identity, MAX_STANDING, MAX_TTL, Prepared, Room, check_reason, check_reviewed, may_be_valid,
     policy_request, refused, waits,
 };
-use crate::host::blocking;
 use crate::plan::{admit, reference};
 use crate::turn::Turn;
 use crate::{

@@ -3,6 +3,7 @@
 use std::sync::PoisonError;
 
 use jiff::Timestamp;
+use remit_engine::blocking;
 use remit_journal::{JournalError, Reader};
 use remit_trust::dsse::Envelope;
 use remit_trust::issuers::Proof;
@@ -10,7 +11,6 @@ use remit_trust::principals::PrincipalKey;
 use remit_trust::{Digest, KeyId, VerifyingKey};
 
 use crate::authority::{Accepted, Document, Identity, Prepared, Session};
-use crate::host::blocking;
 use crate::{Error, Host};
 
 /// Makes what is signed to let a key with this thumbprint read and prepare in a principal's name, at the server with this

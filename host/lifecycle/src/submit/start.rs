@@ -1,6 +1,7 @@
 //! Starts of runs under a request. Everything is checked at the last moment, with the bytes that run.
 
 use jiff::Timestamp;
+use remit_engine::blocking;
 use remit_gate::{Limits, Plan, Scope};
 use remit_journal::{ActionRef, Reader, RequestId, RunId};
 use remit_policy::{PolicyAction, PolicyRequest, Subject};
@@ -15,7 +16,6 @@ use crate::authority::{
     covers, grant, has_room, policy_request_of_standing_run, policy_request_of_start, refused,
     room_by_policies,
 };
-use crate::host::blocking;
 use crate::plan::{admit, reference};
 use crate::run::{Started, begin};
 use crate::turn::Turn;
