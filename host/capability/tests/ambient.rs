@@ -2,8 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test says what went wrong by failing")]
 
-mod support;
-
+use crate::support::Bench;
 use remit_capability::bindings::remit::host::{log, run};
 use remit_capability::bindings::wasi::cli::{environment, exit, stderr, stdin, stdout, terminal_stdout};
 use remit_capability::bindings::wasi::clocks::{monotonic_clock, wall_clock};
@@ -13,7 +12,6 @@ use remit_capability::bindings::wasi::random::random;
 use remit_capability::wasi::{Exit, Misuse};
 use remit_capability::{CallError, answered};
 use remit_gate::{Fault, Limit, Mode};
-use support::Bench;
 use wasmtime::component::Resource;
 
 fn line(level: &str, message: &str) -> String {

@@ -679,7 +679,8 @@ fn again_as_other(test: &str, place: &Path, foreign: Option<&Path>) {
     let own = std::env::current_exe().unwrap();
     fs::hard_link(&own, &program).or_else(|_| fs::copy(&own, &program).map(drop)).unwrap();
     let mut again = Command::new(program);
-    again.args(["--exact", test, "--nocapture"]).env("TMPDIR", place).current_dir(place);
+    let test = format!("file_undo::{test}");
+    again.args(["--exact", &*test, "--nocapture"]).env("TMPDIR", place).current_dir(place);
     if let Some(foreign) = foreign {
         again.env("REMIT_TEST_FOREIGN", foreign);
     }

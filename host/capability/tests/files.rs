@@ -2,8 +2,6 @@
 
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "a test says what went wrong by failing")]
 
-mod support;
-
 use std::fmt::Debug;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};

@@ -2,8 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test says what went wrong by failing")]
 
-mod support;
-
+use crate::support::{Bench, PATH, WIDE};
 use remit_backend::{Secrets, VersionState};
 use remit_capability::secrets::wit::inspect::VersionState as Seen;
 use remit_capability::secrets::wit::{destroy, disable, enable, generate, inspect, reveal, rotate};
@@ -11,7 +10,6 @@ use remit_capability::secrets::{BeforeRotation, Destroy, Disable, Given, Matches
 use remit_capability::{Ctx, answered};
 use remit_gate::{Change, Effect, Failure, Fault, Mode, Resource, State};
 use remit_journal::{CallResult, Event, UndoResult};
-use support::{Bench, PATH, WIDE};
 
 async fn rotate_key(bench: &mut Bench) -> rotate::Rotated {
     answered(rotate::Host::rotate(&mut bench.ctx, PATH.into(), Some("api_key".into())).await)
@@ -317,7 +315,7 @@ async fn what_was_planned_is_told_from_what_was_made_since() {
         operation.prepare(&bench.secrets()).await.unwrap().undo
     }
     let bench = Bench::live().await;
-    let resource = support::secret(PATH);
+    let resource = crate::support::secret(PATH);
     let rotate = Rotate { resource: resource.clone(), field: Some("api_key".to_owned()) };
     let disable = Disable { resource: resource.clone(), version: 1 };
     let destroy = Destroy { resource, version: 1 };

@@ -2,14 +2,12 @@
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs, reason = "tests")]
 
-mod common;
-
 use std::process::Command;
 use std::sync::{Arc, OnceLock};
 
+use crate::common::{Server, entry, failure, home, private, request, respond, revoke};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use common::{Server, entry, failure, home, private, request, respond, revoke};
 use remit_connector::{Description, Exchange, Origin, Phase};
 use remit_gate::Failure;
 use ring::signature::{KeyPair as _, RSA_PKCS1_2048_8192_SHA256, RsaKeyPair, UnparsedPublicKey};
@@ -22,9 +20,14 @@ fn open(server: &Server, home: &TempDir, credential: &str) -> Arc<Origin> {
 }
 
 fn read(origin: &Arc<Origin>) -> Result<u16, Failure> {
-    let exchange =
-        Exchange::new(common::description(), Arc::clone(origin), Phase::Observe, revoke(), Arc::default())
-            .unwrap();
+    let exchange = Exchange::new(
+        crate::common::description(),
+        Arc::clone(origin),
+        Phase::Observe,
+        revoke(),
+        Arc::default(),
+    )
+    .unwrap();
     match exchange.send(request("GET", "files/a")) {
         Ok(response) => Ok(response.status),
         Err(_) => Err(failure(exchange.send(request("GET", "files/a")))),
@@ -43,13 +46,13 @@ fn a_check_sends_the_one_read_with_the_credential() {
     let server = Server::answering(&[respond("200 OK", "{}"), respond("401 Unauthorized", "{}")]);
     let home = home();
     let check = "check = { send = 'GET /{config.tenant}/me', query = { a = 'b c' }, headers = { x-version = '2' } }\n";
-    let description = Description::parse(&format!("{check}{}", common::DESCRIPTION)).unwrap();
+    let description = Description::parse(&format!("{check}{}", crate::common::DESCRIPTION)).unwrap();
     let check = description.check().unwrap();
-    let origin = Origin::open(&entry(&server.address, common::LOCAL), home.path()).unwrap();
+    let origin = Origin::open(&entry(&server.address, crate::common::LOCAL), home.path()).unwrap();
     assert_eq!((origin.check(check).unwrap(), origin.check(check).unwrap()), (200, 401));
     let asked = server.asked().remove(0);
     assert!(asked.starts_with("GET /blue/me?a=b%20c HTTP/1.1"), "{asked}");
-    assert_eq!(header(&asked, "authorization").unwrap(), format!("Bearer {}", common::TOKEN));
+    assert_eq!(header(&asked, "authorization").unwrap(), format!("Bearer {}", crate::common::TOKEN));
     assert_eq!(header(&asked, "x-version"), Some("2"));
 
     let without = "allow_private = ['127.0.0.1/32']\ncredential = { bearer_file = 'token' }\n";
@@ -71,7 +74,7 @@ fn files_are_read_for_each_request() {
     let basic = open(&server, &home, "basic = { user = 'remit', password_file = 'password' }");
     let last = |name: &str| header(server.asked().last().unwrap(), name).map(ToOwned::to_owned);
     read(&bearer).unwrap();
-    assert_eq!(last("authorization").unwrap(), format!("Bearer {}", common::TOKEN));
+    assert_eq!(last("authorization").unwrap(), format!("Bearer {}", crate::common::TOKEN));
     private(&home, "token", "renewed\n");
     read(&bearer).unwrap();
     assert_eq!(last("authorization").unwrap(), "Bearer renewed");
@@ -83,10 +86,12 @@ fn files_are_read_for_each_request() {
     assert_eq!(last("authorization").unwrap(), format!("Basic {}", STANDARD.encode("remit:p:ä ss")));
     // The connector cannot set the header of the credential.
     let exchange =
-        Exchange::new(common::description(), own, Phase::Observe, revoke(), Arc::default()).unwrap();
+        Exchange::new(crate::common::description(), own, Phase::Observe, revoke(), Arc::default()).unwrap();
     let mut asking = request("GET", "files/a");
     asking.headers.push(("x-vault-token".to_owned(), "mine".to_owned()));
-    assert!(common::breach(exchange.send(asking)).to_string().contains("`x-vault-token` is the host's"));
+    assert!(
+        crate::common::breach(exchange.send(asking)).to_string().contains("`x-vault-token` is the host's")
+    );
 
     let asked = server.asked().len();
     std::fs::remove_file(home.path().join("token")).unwrap();
@@ -254,8 +259,9 @@ fn a_request_to_aws_is_signed_as_it_is_sent() {
     assert_eq!(header(&asked, "x-amz-security-token"), Some("session-token"));
     assert_eq!(header(&asked, "host"), server.address.strip_prefix("http://"));
     let exchange =
-        Exchange::new(common::description(), origin, Phase::Observe, revoke(), Arc::default()).unwrap();
+        Exchange::new(crate::common::description(), origin, Phase::Observe, revoke(), Arc::default())
+            .unwrap();
     let mut asking = request("GET", "files/a");
     asking.headers.push(("X-Amz-Date".to_owned(), "20150830T123600Z".to_owned()));
-    common::breach(exchange.send(asking));
+    crate::common::breach(exchange.send(asking));
 }

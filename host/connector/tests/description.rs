@@ -2,16 +2,14 @@
 
 #![allow(clippy::unwrap_used, missing_docs, reason = "tests")]
 
-mod common;
-
-use common::DESCRIPTION;
+use crate::common::DESCRIPTION;
 use remit_connector::{Auth, Cas, Description, Entry};
 use remit_gate::{Countermeasure, Effect};
 use remit_text::Table;
 
 #[test]
 fn a_description_says_what_can_be_sent() {
-    let description = common::description();
+    let description = crate::common::description();
     assert_eq!(description.interfaces(), ["acme:npm/tokens@0.1.0"]);
     assert_eq!(description.auth(), [Auth::Bearer]);
     let revoke = description.function("acme:npm/tokens.revoke").unwrap();

@@ -2,11 +2,9 @@
 
 #![allow(clippy::unwrap_used, missing_docs, reason = "tests")]
 
-mod common;
-
 use std::sync::Arc;
 
-use common::{
+use crate::common::{
     Server, World, breach, change, description, headed, list, put, request, respond, revoke, with_json,
 };
 use remit_connector::{Call, Exchange, Phase, Request};
@@ -51,7 +49,7 @@ fn what_is_declared_is_sent_as_it_was_compared() {
         "if-match: \"7\"\r\n",
         "content-type: application/json\r\n",
         "accept-encoding: identity\r\n",
-        &format!("authorization: bearer {}\r\n", common::TOKEN),
+        &format!("authorization: bearer {}\r\n", crate::common::TOKEN),
     ] {
         assert!(head.contains(line), "{line} in {head}");
     }
@@ -263,7 +261,7 @@ fn one_change_a_call_and_eight_requests_a_phase() {
 fn reads_may_leave_out_pairs_and_post_only_where_the_operator_says_so() {
     let more = format!(
         "{}post_reads = true\n",
-        common::LOCAL.replace("credential", "post_reads = true\ncredential")
+        crate::common::LOCAL.replace("credential", "post_reads = true\ncredential")
     );
     let more = more.replacen("post_reads = true\n", "", 1);
     let world = World::with(Server::answering(&[respond("200 OK", "{\"objects\":[]}")]), &more);
@@ -316,7 +314,7 @@ path = "{id}"
 change = ["DELETE /{project}/{id}", "DELETE /c/{config.project}/{id}", "DELETE /{scope}%2F{id}", "DELETE /of/{id}/{key}"]
 "#;
     let description = Arc::new(remit_connector::Description::parse(text).unwrap());
-    let more = common::LOCAL.replace("tenant = 'blue'", "project = 'group/shop'");
+    let more = crate::common::LOCAL.replace("tenant = 'blue'", "project = 'group/shop'");
     let world = World::with(Server::answering(&[respond("200 OK", "{}")]), &more);
     let send = |arguments: Value, path: &[&str]| {
         let call =

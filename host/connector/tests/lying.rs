@@ -2,14 +2,12 @@
 
 #![allow(clippy::unwrap_used, missing_docs, reason = "tests")]
 
-mod common;
-
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use common::{
+use crate::common::{
     LOCAL, Server, Stream, TOKEN, World, entry, failure, home, json_of, list, private, request, respond,
     respond_with, revoke,
 };
@@ -60,7 +58,7 @@ fn what_a_server_answers_to_a_change_is_told_once_and_never_sent_again() {
         assert_eq!(world.server.asked().len(), 1, "{status}");
         assert_eq!(perform.sent().len(), 1);
         assert!(perform.breach().is_none());
-        common::breach(perform.send(delete()));
+        crate::common::breach(perform.send(delete()));
         assert_eq!(world.server.asked().len(), 1, "{status}");
     }
     // No answer at all.
@@ -133,7 +131,7 @@ fn endless_huge_and_slow_answers_end_in_time() {
     entry.timeout = jiff::SignedDuration::from_millis(900);
     let origin = Arc::new(Origin::open(&entry, world.home.path()).unwrap());
     let exchange = |phase| {
-        let description = common::description();
+        let description = crate::common::description();
         Exchange::new(description, Arc::clone(&origin), phase, revoke(), Arc::default()).unwrap()
     };
     for (phase, request) in [(Phase::Observe, file()), (Phase::Perform, delete())] {
@@ -279,7 +277,8 @@ fn a_name_is_checked_each_time_and_an_address_at_once() {
         Arc::new(Origin::open_with(&named, home.path(), resolver).unwrap())
     };
     let begin = |origin: &Arc<Origin>, phase| {
-        Exchange::new(common::description(), Arc::clone(origin), phase, revoke(), Arc::default()).unwrap()
+        Exchange::new(crate::common::description(), Arc::clone(origin), phase, revoke(), Arc::default())
+            .unwrap()
     };
     // Only what is listed, and whoever mixes another in is refused with both.
     for (answers, allowed) in [
@@ -361,7 +360,8 @@ fn tls_is_for_this_name_now_and_by_this_authority() {
         let more = format!("ca_file = 'ca.pem'\n{LOCAL}");
         let origin = Arc::new(Origin::open(&entry(&server.address, &more), home.path()).unwrap());
         let exchange =
-            Exchange::new(common::description(), origin, Phase::Observe, revoke(), Arc::default()).unwrap();
+            Exchange::new(crate::common::description(), origin, Phase::Observe, revoke(), Arc::default())
+                .unwrap();
         let answer = exchange.send(file());
         (answer.map(|response| response.status), server.asked().len())
     };

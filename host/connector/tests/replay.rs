@@ -2,11 +2,9 @@
 
 #![allow(clippy::unwrap_used, missing_docs, reason = "tests")]
 
-mod common;
-
 use std::sync::Arc;
 
-use common::{
+use crate::common::{
     Server, World, change, description, entry, failure, json_of, put, request, respond, revoke, with_json,
 };
 use remit_connector::{Exchange, Origin, Phase, Replay};
@@ -56,7 +54,7 @@ fn a_fixture_answers_as_the_origin_would() {
     assert!(failure(exchange.send(request("GET", "files/b"))).to_string().contains("has nothing more"));
     assert!(finished().unwrap_err().contains("`GET /files/b` was sent"));
     // What it may not send it may not send here either.
-    common::breach(exchange.send(request("DELETE", "orgs/acme/tokens/43")));
+    crate::common::breach(exchange.send(request("DELETE", "orgs/acme/tokens/43")));
 }
 
 #[test]
@@ -65,10 +63,11 @@ fn what_was_recorded_is_replayed() {
         json!({"objects": [{"token": "very-secret", "n": null}, {"token": "other-secret"}], "echo": "a very-secret b"}),
         json!({"n": [1, 1.5, {"a": "b"}], "when": "2026-01-01", "token": "very-secret"}),
     ];
-    let answers = answers.map(|body| common::respond_with("200 OK", "ETag: \"7\"\r\n", &body.to_string()));
+    let answers =
+        answers.map(|body| crate::common::respond_with("200 OK", "ETag: \"7\"\r\n", &body.to_string()));
     let world =
         World::new(Server::answering(&[answers[0].clone(), answers[1].clone(), respond("404 No", "")]));
-    let (call, handle) = common::with_fresh("fresh-value");
+    let (call, handle) = crate::common::with_fresh("fresh-value");
     let all = |origin: Arc<Origin>| {
         let begin = |phase, placeholders| {
             Exchange::new(description(), Arc::clone(&origin), phase, call.clone(), placeholders).unwrap()
@@ -84,10 +83,11 @@ fn what_was_recorded_is_replayed() {
         assert_eq!(perform.send(request("GET", "files/c")).unwrap().status, 404);
         origin.recorded()
     };
-    let origin = Origin::open(&entry(&world.server.address, common::LOCAL), world.home.path()).unwrap();
+    let origin =
+        Origin::open(&entry(&world.server.address, crate::common::LOCAL), world.home.path()).unwrap();
     let mut recorded = all(Arc::new(origin.recording()));
     let shown = serde_json::to_string(&recorded).unwrap();
-    assert!(!shown.contains("very-secret") && !shown.contains(common::TOKEN), "{shown}");
+    assert!(!shown.contains("very-secret") && !shown.contains(crate::common::TOKEN), "{shown}");
     for one in &mut recorded {
         one.each_text(&|text| text.replace(&handle, "fresh-value"));
     }

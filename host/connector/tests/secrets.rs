@@ -2,11 +2,9 @@
 
 #![allow(clippy::unwrap_used, missing_docs, reason = "tests")]
 
-mod common;
-
 use std::sync::Arc;
 
-use common::{
+use crate::common::{
     Server, World, breach, change, headed, json_of, list, put, request, respond, revoke, with_fresh,
     with_json,
 };
@@ -31,11 +29,14 @@ fn secrets_are_placeholders_and_go_back_only_where_they_are_declared() {
     // As JSON may write the same.
     let escaped =
         |text: &str| text.chars().map(|c| format!("\\u{:04x}", u32::from(c))).collect::<Vec<_>>().concat();
-    for text in [first, secret, common::TOKEN] {
+    for text in [first, secret, crate::common::TOKEN] {
         assert!(prepare.has_secret(&format!("{{\"a\":[\"x {}\"]}}", escaped(text))), "{text}");
         assert!(prepare.has_secret(&format!("{{\"{}\":1}}", escaped(text))), "{text}");
     }
-    assert_eq!(prepare.masked(&format!("got {first} and {secret}; {}", common::TOKEN)), "got … and …; …");
+    assert_eq!(
+        prepare.masked(&format!("got {first} and {secret}; {}", crate::common::TOKEN)),
+        "got … and …; …"
+    );
 
     // In the next phase in another process: what the connector's secret names, and nothing else.
     let placeholders = prepare.placeholders();
@@ -111,7 +112,7 @@ fn a_leaked_token_is_tried_as_the_credential_and_not_seen() {
     assert_eq!(seen["you"].as_str().unwrap().to_ascii_lowercase(), "authorization: bearer …");
     assert!(
         world.server.asked()[0].contains("Bearer ghp_leaked/value")
-            && !world.server.asked()[0].contains(common::TOKEN)
+            && !world.server.asked()[0].contains(crate::common::TOKEN)
     );
     // Without it, with another, or with it where the template has none.
     for request in [
@@ -130,7 +131,7 @@ fn a_leaked_token_is_tried_as_the_credential_and_not_seen() {
 /// Its value is kept no longer than something can start with it, and the state is asked for later too.
 #[test]
 fn a_sealed_argument_that_is_gone_is_missed_only_by_a_request_that_needs_it() {
-    let more = format!("post_reads = true\n{}", common::LOCAL);
+    let more = format!("post_reads = true\n{}", crate::common::LOCAL);
     let world = World::with(Server::answering(&[respond("200 OK", "{}")]), &more);
     let (with, handle) = with_fresh("fresh-value");
     let gone = Call { sealed: Arc::default(), ..with.clone() };
@@ -141,7 +142,7 @@ fn a_sealed_argument_that_is_gone_is_missed_only_by_a_request_that_needs_it() {
     for phase in [Phase::State, Phase::Undo] {
         let exchange = world.exchange(phase, gone.clone());
         for request in asking() {
-            let told = common::failure(exchange.send(request)).to_string();
+            let told = crate::common::failure(exchange.send(request)).to_string();
             assert_eq!(told, "unavailable: the value of the sealed argument `fresh` is not kept any more");
         }
         assert!(world.server.asked().is_empty() && exchange.sent().is_empty());
@@ -159,7 +160,7 @@ fn a_sealed_argument_that_is_gone_is_missed_only_by_a_request_that_needs_it() {
     }
     assert_eq!(world.server.asked().len(), 3);
     for phase in [Phase::Observe, Phase::Prepare, Phase::Perform] {
-        let (description, origin) = (common::description(), Arc::clone(&world.origin));
+        let (description, origin) = (crate::common::description(), Arc::clone(&world.origin));
         let begun = remit_connector::Exchange::new(description, origin, phase, gone.clone(), Arc::default());
         assert!(begun.unwrap_err().to_string().contains("`fresh` is not the handle"));
     }

@@ -1,12 +1,13 @@
 //! The order of things, and every "no" with nothing done.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
-mod support;
-
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::support::{
+    Bench, Content, Describe, Destroy, Generate, Reason, Reveal, Rotate, SCOPE, Vault, reveal, rotate, told,
+};
 use jiff::{SignedDuration, Timestamp};
 use remit_gate::{
     Countermeasure, Effect, Estate, Exceeded, Failure, Fault, Gate, Injected, Known, Limit, Mode, Noise,
@@ -15,9 +16,6 @@ use remit_gate::{
 use remit_journal::{Basis, Journal, JournalError};
 use remit_trust::{Opening, SecretText, ValueHandle};
 use serde_json::Value;
-use support::{
-    Bench, Content, Describe, Destroy, Generate, Reason, Reveal, Rotate, SCOPE, Vault, reveal, rotate, told,
-};
 use tokio::sync::Notify;
 
 /// Not one byte of the system was changed, nor even looked at.

@@ -1,13 +1,11 @@
 //! The same action again, from its record: the same answers, or where it differs.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
-mod support;
-
 use std::sync::Arc;
 
+use crate::support::{Bench, Describe, Reveal, Rotate, SCOPE, reveal, rotate};
 use remit_gate::{Exceeded, Failure, Fault, Gate, Limit, Phase, Replay, Scope};
 use remit_journal::{Event, Record};
-use support::{Bench, Describe, Reveal, Rotate, SCOPE, reveal, rotate};
 
 /// All of the run's records, and a replay of them.
 async fn replay(bench: &Bench) -> (Vec<(u64, Record)>, Gate) {

@@ -1,10 +1,8 @@
 //! `[[require]]` of a scope: the one only after the other, on the same path, in the same run, and successfully.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-mod support;
-
+use crate::support::{Bench, Describe, Destroy, rotate};
 use remit_gate::{Failure, Fault, Gate};
-use support::{Bench, Describe, Destroy, rotate};
 
 const SCOPE: &str = r#"
 [[require]]

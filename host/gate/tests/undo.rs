@@ -1,13 +1,11 @@
 //! Taking back: only what was done, only if it is still there, any number of times.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
-mod support;
-
 use std::sync::{Arc, Mutex};
 
+use crate::support::{Bench, Content, Describe, Destroy, Reason, Reveal, Rotate, SCOPE, rotate, told};
 use remit_gate::{Countermeasure, Effect, Failure, Fault, Known, State, UndoGate};
 use remit_journal::{Journal, RunId, UndoResult};
-use support::{Bench, Content, Describe, Destroy, Reason, Reveal, Rotate, SCOPE, rotate, told};
 
 const ROTATE: Known = Known::change::<Rotate>();
 

@@ -1,12 +1,10 @@
 //! What is taken away stops what rests on it, in the order of the journal and no other.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests")]
 
-mod support;
-
+use crate::support::{frozen, home, intent, key, open, requested, revoked, started, unfrozen, write};
 use remit_journal::{Authority, Basis, GrantRef, Journal, Reader, RequestId, RestsOn, RunId, StartError};
 use remit_trust::dsse::Envelope;
 use serde_json::value::RawValue;
-use support::{frozen, home, intent, key, open, requested, revoked, started, unfrozen, write};
 
 /// A grant that rests on a request, a principal and an action, since the request's record.
 fn resting(journal: &Journal, request: RequestId, since: u64) -> GrantRef {

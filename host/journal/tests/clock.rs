@@ -1,15 +1,13 @@
 //! Time never runs back in a journal. Each record says when it was made, so that no clock is needed to try.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests")]
 
-mod support;
-
+use crate::support::{ended, frozen, grant, home, intent, key, look, open, outcome, started, unfrozen};
 use jiff::{SignedDuration, Timestamp};
 use remit_journal::{
     AuditError, Event, Journal, JournalError, Phase, Reader, Record, RunId, RunState, Spent, StartError,
     UndoIntent, UndoOutcome, UndoResult,
 };
 use remit_trust::Sealed;
-use support::{ended, frozen, grant, home, intent, key, look, open, outcome, started, unfrozen};
 
 /// The same record by a clock that differs by so many seconds.
 fn at(record: Record, seconds: i64) -> Record {
@@ -111,7 +109,7 @@ async fn the_hour_of_a_change_begins_with_the_change() {
     let (idle, long) = (RunId::new(), RunId::new());
     start(&journal, idle, -70 * 60).await.unwrap();
     start(&journal, long, -65 * 60).await.unwrap();
-    journal.commit(at(support::failed(idle), -64 * 60)).await.unwrap();
+    journal.commit(at(crate::support::failed(idle), -64 * 60)).await.unwrap();
     let warm = journal.reader().unwrap();
     assert_eq!(spent(&warm), (0, 0, 1), "one has time left to change something");
     for call in 1..=3 {
@@ -139,7 +137,7 @@ async fn the_time_is_signed() {
     for tamper in [earlier, format!("UPDATE head SET note = '{plain}'")] {
         std::fs::write(&path, &whole).unwrap();
         assert_eq!(rusqlite::Connection::open(&path).unwrap().execute(&tamper, []).unwrap(), 1);
-        let error = Journal::open(&path, support::signer()).unwrap_err();
+        let error = Journal::open(&path, crate::support::signer()).unwrap_err();
         assert!(matches!(error, JournalError::OtherKey { .. } | JournalError::Damaged { .. }), "{error}");
         let audit = Journal::open_read_only(&path).unwrap().verify(&key(), None).unwrap_err();
         assert!(matches!(audit, AuditError::Checkpoint { .. }), "{audit}");

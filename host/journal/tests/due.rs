@@ -1,14 +1,12 @@
 //! What the host does by itself later is on record, and the table of it follows from the records.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests")]
 
-mod support;
-
 use std::sync::LazyLock;
 
+use crate::support::{ended, failed, grant, home, intent, key, open, outcome, started, write};
 use jiff::{SignedDuration, Timestamp};
 use remit_journal::{Due, Event, Extended, Journal, Paged, Record, RunId, RunState};
 use rusqlite::Connection;
-use support::{ended, failed, grant, home, intent, key, open, outcome, started, write};
 
 /// The same moment however often it is asked for: in whole seconds, which may begin between two questions.
 fn at(hours: i64) -> Timestamp {

@@ -1,18 +1,16 @@
 //! What was committed is there, in order, whoever else writes; what cannot be written stops the handle.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
-mod support;
-
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Barrier};
 
+use crate::support::{failed, grant, home, key, kind, look, open, outcome, signer, started, write};
 use miette::Diagnostic as _;
 use remit_journal::{Event, Journal, JournalError, RunId, RunState, StartError};
 use remit_tlog::NoteSigner;
-use support::{failed, grant, home, key, kind, look, open, outcome, signer, started, write};
 
 #[tokio::test]
 async fn a_commit_makes_everything_before_it_durable_in_order() {
@@ -337,7 +335,7 @@ fn a_full_disk_stops_the_handle_for_good_and_loses_nothing_committed() {
     let child = Command::new("sh")
         .args(["-c", "trap '' XFSZ; ulimit -f 256; exec \"$0\" \"$@\""])
         .arg(std::env::current_exe().unwrap())
-        .args(["--exact", "in_a_child_until_the_disk_is_full", "--ignored", "--nocapture"])
+        .args(["--exact", "durability::in_a_child_until_the_disk_is_full", "--ignored", "--nocapture"])
         .env("REMIT_TEST_JOURNAL", &path)
         .output()
         .unwrap();

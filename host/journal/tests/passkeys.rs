@@ -3,14 +3,13 @@
 
 #[path = "../../trust/tests/common/passkey.rs"]
 mod passkey;
-mod support;
 
+use crate::support::{home, key, open};
 use passkey::Passkey;
 use remit_journal::{About, Act, JournalError, LedgerEvent, SignedStatement};
 use remit_trust::KeyId;
 use remit_trust::dsse::{Envelope, pae};
 use serde_json::value::to_raw_value;
-use support::{home, key, open};
 
 const KIND: &str = "application/vnd.remit.order.v1+json";
 

@@ -1,20 +1,18 @@
 //! A proof is whole: whatever is cut out of it, repeated or moved is missed, for each kind of run.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests")]
 
-mod support;
-
 use std::path::Path;
 
+use crate::support::{
+    ended, failed, grant, home, intent, key, look, open, outcome, requested, signer, simulated, started,
+    write,
+};
 use remit_journal::{
     Authority, CheckError, Cosigned, Event, GrantRef, GrowthProof, Journal, Phase, Proof, Proven,
     ProvenRecord, Record, RequestId, Resolved, RunId, RunProof, RunState, UndoExpired, UndoIntent,
     UndoOutcome, UndoResult,
 };
 use serde_json::value::RawValue;
-use support::{
-    ended, failed, grant, home, intent, key, look, open, outcome, requested, signer, simulated, started,
-    write,
-};
 
 fn end(run: RunId, state: RunState) -> Record {
     let mut record = ended(run);

@@ -1,13 +1,11 @@
 //! Journals of another schema are refused, and left as they are.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
-mod support;
-
 use std::fs;
 
+use crate::support::{home, open, signer, started, write};
 use miette::Diagnostic as _;
 use remit_journal::{Journal, JournalError, RunId};
-use support::{home, open, signer, started, write};
 
 #[tokio::test]
 async fn another_schema_is_refused_and_left_untouched() {

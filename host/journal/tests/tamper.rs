@@ -7,20 +7,18 @@
     reason = "tests"
 )]
 
-mod support;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::support::{
+    acts, ended, failed, grant, home, intent, key, look, open, outcome, rechain, signed_grant, signer,
+    simulated, started, story, write,
+};
 use remit_journal::{
     Act, Audit, AuditError, Journal, JournalError, Phase, Record, RunId, RunState, UndoIntent,
 };
 use remit_tlog::{Checkpoint, NoteSigner};
 use rusqlite::{Connection, params};
-use support::{
-    acts, ended, failed, grant, home, intent, key, look, open, outcome, rechain, signed_grant, signer,
-    simulated, started, story, write,
-};
 use tempfile::TempDir;
 
 /// Two runs with every kind of record, and a third under way; and the checkpoint after the first.

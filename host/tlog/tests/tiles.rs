@@ -2,17 +2,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a test says what went wrong by failing")]
 
-mod support;
-
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::support::{Tree, Wrong, entry, fetch};
 use proptest::prelude::*;
 use proptest::sample::Index;
 use remit_tlog::{
     Bundle, Hash, Tile, TileError, TilePath, TileReader, bundle_bytes, bundles_between, consistency_proof,
     inclusion_proof, leaf_hash, node_hash, tiles_between, tree_root, verify_consistency, verify_inclusion,
 };
-use support::{Tree, Wrong, entry, fetch};
 
 fn names(old: u64, new: u64) -> Vec<String> {
     tiles_between(old, new).map(|tile| tile.to_string()).collect()

@@ -4,12 +4,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test says what went wrong by failing")]
 
-mod support;
-
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::LazyLock;
 
+use crate::support::{Tree, Wrong, entry, fetch};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use proptest::prelude::*;
@@ -21,7 +20,6 @@ use remit_tlog::{
 use ring::digest::{SHA256, digest};
 use serde::Deserialize;
 use signed_note::{Note, StandardVerifier, Verifier, VerifierList};
-use support::{Tree, Wrong, entry, fetch};
 use tlog_tiles::tlog;
 
 const ORIGIN: &str = "remit.example/journal";

@@ -2,9 +2,7 @@
 
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "a test says what went wrong by failing")]
 
-mod common;
-
-use common::{Maker, encode};
+use crate::common::{Maker, encode};
 use jiff::{SignedDuration, Timestamp};
 use remit_trust::id_token::{IssuerKeys, Token, Verified};
 use remit_trust::issuers::{Accepts, Issuer, IssuerKind};
@@ -112,7 +110,7 @@ fn a_token_of_each_algorithm_is_taken() {
         }
         // The last byte of the signature, as a whole.
         let (signed, signature) = token.rsplit_once('.').unwrap();
-        let mut other = common::decode(signature);
+        let mut other = crate::common::decode(signature);
         *other.last_mut().unwrap() ^= 0x80;
         let keys = keys(&[published(&maker, "one", json!({}))]).unwrap();
         let told = refused(verify(&format!("{signed}.{}", encode(other)), &issuer, &keys));

@@ -2,9 +2,7 @@
 
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "a test says what went wrong by failing")]
 
-mod common;
-
-use common::{Maker, decode, encode};
+use crate::common::{Maker, decode, encode};
 use remit_trust::jws::{Jwk, Unverified};
 use serde_json::{Value, json};
 

@@ -4,14 +4,14 @@
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "a test says what went wrong by failing")]
 
 #[path = "common/passkey.rs"]
-mod passkey;
+mod authenticator;
 
 use std::fs;
 use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use passkey::{ORIGIN, PRESENT_AND_VERIFIED, Passkey, RP, Said};
+use authenticator::{ORIGIN, PRESENT_AND_VERIFIED, Passkey, RP, Said};
 use proptest::prelude::*;
 use remit_trust::dsse::{Envelope, pae};
 use remit_trust::issuers::Proof;

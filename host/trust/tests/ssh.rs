@@ -110,7 +110,7 @@ fn what_an_agent_signs_is_as_good() {
     let folder = tempfile::tempdir().unwrap();
     if std::env::var_os(WITHIN).is_none() {
         let again = std::env::current_exe().unwrap();
-        let again = [again.to_str().unwrap(), "--exact", "what_an_agent_signs_is_as_good"];
+        let again = [again.to_str().unwrap(), "--exact", "ssh::what_an_agent_signs_is_as_good"];
         let output = Command::new("ssh-agent").args(again).env(WITHIN, "1").output().unwrap();
         let said = String::from_utf8_lossy(&output.stdout);
         assert!(output.status.success() && said.contains("1 passed"), "{said}");

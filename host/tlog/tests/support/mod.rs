@@ -1,4 +1,5 @@
 //! A log kept whole in memory, for the tests of what is published of it.
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::BTreeMap;
 
