@@ -520,6 +520,7 @@ fn the_manual_shows_every_operation_with_its_arguments() {
             "remit:secrets/put.put" => arguments::<secrets::Put>(&written),
             "remit:secrets/compare.matches" => arguments::<secrets::Matches>(&written),
             "remit:secrets/disable.disable" => arguments::<secrets::Disable>(&written),
+            "remit:secrets/enable.enable" => arguments::<secrets::Enable>(&written),
             "remit:secrets/destroy.destroy" => arguments::<secrets::Destroy>(&written),
             "remit:secrets/reveal.reveal" => arguments::<secrets::Reveal>(&written),
             "remit:databases/inspect.get" => arguments::<databases::Get>(&written),
