@@ -2,7 +2,8 @@
 
 #[allow(unused_imports)]
 pub use remit_gate::{
-    Authority, Change, Changes, Countermeasure, Failure, Observe, Operation, Permit, Prepared, Reads, Resource, State,
+    Authority, Change, Changes, Countermeasure, Failure, Observe, Operation, Permit, Prepared, Reads,
+    Resource, State,
 };
 #[allow(unused_imports)]
 pub use serde::{Deserialize, Serialize};
