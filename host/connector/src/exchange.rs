@@ -32,7 +32,7 @@ pub struct Exchange {
     call: Call,
     placeholders: Arc<Placeholders>,
     until: Instant,
-    /// Whether that is the end of the run's time, before the end of the origin's.
+    /// Whether `until` is the end of the run's time, and not that of the origin's `timeout`.
     cut: bool,
     state: Mutex<State>,
 }
@@ -380,7 +380,9 @@ impl Exchange {
     fn time_is_up(&self) -> Failure {
         let (name, within) = (self.origin.name(), self.origin.timeout());
         Failure::Unavailable(if self.cut {
-            format!("the connector {name} has no time left: the run's own ends")
+            format!(
+                "the connector {name} has no time left, because the run's own ends: see `wall_time` of its scope"
+            )
         } else {
             format!("the connector {name} needed longer than {within:?} for one phase")
         })

@@ -71,7 +71,7 @@ pub(crate) fn targets(scope: &str) -> Vec<String> {
 pub(crate) struct Listing {
     /// The number of the newest record that was read.
     upto: u64,
-    /// Oldest first.
+    /// In the order of their `started` records: the oldest first.
     runs: Vec<Listed>,
     /// Where each run is among them.
     places: HashMap<RunId, usize>,

@@ -243,7 +243,7 @@ impl http::Host for Own {
     async fn send(&mut self, request: http::Request) -> Result<http::Response, CallError> {
         let http::Request { method, path, query, headers, body, credential } = request;
         let request = Request { method, path, query, headers, body, credential };
-        // On this thread: to wake another and to be woken by it takes half as long as a request to a near server.
+        // On this thread: to wake another and to be woken by it takes a third as long as a request to a server on this machine.
         match blocking(|| self.exchange.send(request)) {
             Ok(response) => {
                 Ok(http::Response { status: response.status, headers: response.headers, body: response.body })

@@ -20,7 +20,7 @@ const SHOWN: usize = 25;
 /// How many requests a page has.
 const PAGE: usize = 50;
 
-/// What waits.
+/// The open requests, by what the person who looks can do about them.
 #[derive(Default)]
 struct Waiting {
     /// For the one who looks.

@@ -53,7 +53,7 @@ impl Report {
     }
 }
 
-/// `2014-11-12T23:36:49+00:00`.
+/// A time such as `2014-11-12T23:36:49+00:00`, in milliseconds since 1970; none of a text that is no time.
 fn moment(text: &str) -> Option<u64> {
     time::milliseconds(&text.replace("+00:00", "Z"))
 }
