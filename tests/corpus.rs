@@ -147,7 +147,7 @@ macro_rules! targets {
 }
 
 targets! {
-    inspection admission manifest schema keys signature dsse ssh_signature passkey dpop id_token scope proof note records openbao policy config fixture connector
+    inspection admission manifest schema keys signature dsse ssh_signature passkey dpop id_token scope proof note records openbao directory policy config fixture connector
 }
 
 /// Seeds that everybody refuses at once would lead a fuzzer nowhere.
@@ -185,6 +185,11 @@ fn the_seeds_reach_the_end_of_their_parsers() {
         remit_gate::Scope::parse(&text("scope", name), name).unwrap();
     }
     remit_manifest::Manifest::parse(&text("manifest", "rotate-secret.toml"), "action.toml").unwrap();
+    let directory = targets::Listing::new(PATIENCE / 2);
+    let (list, account, before) = directory.says(&read("directory", "alice"));
+    assert_eq!((account.unwrap().enabled, before.unwrap().was.unwrap().as_str()), (true, "512"));
+    assert_eq!(list.unwrap().len(), 1);
+    assert_eq!(directory.says(&read("directory", "pages")).0.unwrap().len(), 6);
     for (name, _) in seeds("connector") {
         let seed = text("connector", &name);
         let description = seed.split("\n---\n").next().unwrap();

@@ -3,21 +3,22 @@
 //!
 //! The workspace's test `corpus` has this file as a module too: nothing here belongs to a fuzzer.
 
-use std::cell::{OnceCell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::net::TcpListener;
+use std::net::{Shutdown, TcpListener};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, Once, PoisonError};
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use remit_backend::accounts::{Account, Before, Directory, LdapConfig};
 use remit_backend::{Act, OpenBao, OpenBaoConfig, SecretView as _, Turn};
 use remit_connector::{Call, Description, Entry, Exchange, Origin, Phase, Replay, Request};
-use remit_gate::{Pattern, Resource, Scope};
+use remit_gate::{Failure, Pattern, Resource, Scope};
 use remit_journal::{About, Journal, Proof, Record, RequestId, RunId};
 use remit_lifecycle::{Config, Enrolment};
 use remit_manifest::{Manifest, Schema};
@@ -40,7 +41,7 @@ use tokio::runtime::Runtime;
 pub type Target = fn(&[u8]);
 
 /// Each by its name: that of its folder in `seeds/`.
-pub const TARGETS: [(&str, Target); 20] = [
+pub const TARGETS: [(&str, Target); 21] = [
     ("inspection", inspection),
     ("admission", admission),
     ("manifest", manifest),
@@ -57,6 +58,7 @@ pub const TARGETS: [(&str, Target); 20] = [
     ("note", note),
     ("records", records),
     ("openbao", openbao),
+    ("directory", directory),
     ("policy", policy),
     ("config", config),
     ("fixture", fixture),
@@ -505,6 +507,85 @@ pub fn openbao(bytes: &[u8]) {
             let _ = server.store.check("app").await;
         });
     });
+}
+
+/// A server of LDAP that answers what it is told to, and what asks it.
+pub struct Listing {
+    answers: Arc<Mutex<Vec<u8>>>,
+    runtime: Runtime,
+    directory: Directory,
+}
+
+/// What the host makes of the answers of a directory.
+pub type Listed = (Result<Vec<Account>, Failure>, Result<Account, Failure>, Result<Before, Failure>);
+
+impl Listing {
+    /// Each waits so long for the other.
+    pub fn new(patience: Duration) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = format!("ldap://{}", listener.local_addr().expect("its number"));
+        let answers = Arc::new(Mutex::new(Vec::new()));
+        let given = Arc::clone(&answers);
+        std::thread::spawn(move || {
+            for mut stream in listener.incoming().flatten() {
+                let _ = stream.set_read_timeout(Some(patience));
+                let mut asked = [0; 4096];
+                let answers: Vec<u8> = given.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                let mut rest = answers.as_slice();
+                while !rest.is_empty() && stream.read(&mut asked).is_ok_and(|read| read > 0) {
+                    let line = b"\n---\n";
+                    let end = rest.windows(line.len()).position(|window| window == line);
+                    let _ = stream.write_all(&rest[..end.unwrap_or(rest.len())]);
+                    rest = end.map_or(&[], |end| &rest[end + line.len()..]);
+                }
+                let _ = stream.shutdown(Shutdown::Write);
+                while stream.read(&mut asked).is_ok_and(|read| read > 0) {}
+            }
+        });
+        file("ldap.key", b"a password", |_| ());
+        let server = LdapConfig {
+            address,
+            bind_dn: "CN=remit,OU=people,DC=example,DC=org".to_owned(),
+            password_file: PathBuf::from("ldap.key"),
+            base: "OU=people,DC=example,DC=org".to_owned(),
+            filter: None,
+            attribute: None,
+            groups: None,
+            policy: None,
+            tls: None,
+            ca_file: None,
+            timeout: (10 * patience).try_into().expect("not long"),
+        };
+        let directory = folder(|home| Directory::active_directory(&server, home)).expect("settings");
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("threads");
+        Self { answers, runtime, directory }
+    }
+
+    /// Answers, each to a request, with a line `---` between them.
+    pub fn says(&self, bytes: &[u8]) -> Listed {
+        *self.answers.lock().unwrap_or_else(PoisonError::into_inner) = bytes.to_vec();
+        let directory = &self.directory;
+        self.runtime.block_on(async {
+            (directory.list().await, directory.account("alice").await, directory.before("alice").await)
+        })
+    }
+}
+
+/// The answers of a directory. The client, whose panics the host survives, does not panic either.
+pub fn directory(bytes: &[u8]) {
+    thread_local!(static SERVER: OnceCell<Listing> = const { OnceCell::new() });
+    thread_local!(static PANICKED: Cell<bool> = const { Cell::new(false) });
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let told = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            PANICKED.set(true);
+            told(panic);
+        }));
+    });
+    // All of it runs on this thread.
+    let _ = SERVER.with(|server| server.get_or_init(|| Listing::new(Duration::from_millis(20))).says(bytes));
+    assert!(!PANICKED.take(), "the client of LDAP panicked");
 }
 
 /// `connector.toml`; what its connector asks to be sent, in every phase of every function; and what it is answered.

@@ -168,7 +168,8 @@ pub(super) struct Parts<'a> {
     /// Whether it is `ldaps`.
     pub(super) secure: bool,
     /// The host, without the brackets of IPv6.
-    host: &'a str,
+    pub(super) host: &'a str,
+    pub(super) port: u16,
 }
 
 impl LdapConfig {
@@ -191,17 +192,19 @@ impl LdapConfig {
             None => rest.find(':').map_or((rest, ""), |at| rest.split_at(at)),
         };
         let plain = |c: char| c.is_ascii_alphanumeric() || "-._:".contains(c);
-        let port_is_one = port.is_empty()
-            || port.strip_prefix(':').and_then(|port| port.parse::<u16>().ok()).is_some_and(|port| port > 0);
-        if host.is_empty() || !host.chars().all(plain) || !port_is_one {
-            return Err(wrong());
+        let port = match port.strip_prefix(':') {
+            Some(port) => port.parse().ok().filter(|port| *port > 0),
+            None => port.is_empty().then_some(if secure { 636 } else { 389 }),
+        };
+        match port {
+            Some(port) if !host.is_empty() && host.chars().all(plain) => Ok(Parts { secure, host, port }),
+            _ => Err(wrong()),
         }
-        Ok(Parts { secure, host })
     }
 
     /// Whether `StartTLS` is asked for; an error if others could read the connection and nobody said that they may.
     pub(super) fn starts_tls(&self) -> Result<bool, BackendError> {
-        let Parts { secure, host } = self.parts()?;
+        let Parts { secure, host, .. } = self.parts()?;
         match (self.tls, secure) {
             (Some(false), true) => {
                 Err(BackendError::setting("tls", "it is false, and ldaps:// is encrypted"))
@@ -222,6 +225,13 @@ impl LdapConfig {
             if name.is_some_and(String::is_empty) {
                 return wrong(setting, "it names no entry");
             }
+        }
+        // Active Directory lets it in by other names too. The host would not know its own account by them.
+        if !self.bind_dn.contains('=') {
+            return wrong(
+                "bind_dn",
+                "it is no distinguished name, such as cn=remit,ou=services,dc=example,dc=org",
+            );
         }
         let attribute = |name: &str| {
             name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
@@ -319,6 +329,10 @@ mod tests {
             (
                 &format!("backend = 'active-directory'\naddress = 'ldap://a'\npolicy = 'x'\n{LDAP}"),
                 "only the openldap",
+            ),
+            (
+                "backend = 'active-directory'\naddress = 'ldap://a'\nbind_dn = 'remit@example.org'\npassword_file = 'p'\nbase = 'dc=x'",
+                "it is no distinguished name",
             ),
         ] {
             assert!(told(text).contains(why), "{text}: {}", told(text));

@@ -65,7 +65,7 @@ pub struct Accounts {
 }
 
 enum System {
-    Directory(LdapAccounts),
+    Directory(Box<LdapAccounts>),
     Roles(Roles),
 }
 
@@ -110,7 +110,7 @@ impl Accounts {
                 } else {
                     "active-directory"
                 };
-                let system = System::Directory(LdapAccounts::open(entry, home)?);
+                let system = System::Directory(Box::new(LdapAccounts::open(entry, home)?));
                 (what, config.address.clone(), system, &[INSPECT, DISABLE][..])
             }
             Serving::Roles(config) => {

@@ -7,13 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use ldap3::{Ldap, LdapConnAsync, LdapConnSettings, LdapError, LdapResult};
+use ldap3::{Ldap, LdapConnAsync, LdapConnSettings, LdapError, LdapResult, StdStream};
 use remit_gate::Failure;
-use rustls::ClientConfig;
 use tokio::task::JoinHandle;
 
+use super::wire::{Cut, Wire};
 use crate::BackendError;
 use crate::accounts::LdapConfig;
+use crate::accounts::config::Parts;
 
 /// The result codes of RFC 4511, and of RFC 4528 the last, that are told apart here.
 pub(super) mod code {
@@ -36,32 +37,31 @@ pub(super) mod code {
 /// How one directory is reached.
 pub(super) struct Server {
     url: String,
-    tls: Option<Arc<ClientConfig>>,
-    starts_tls: bool,
+    wire: Wire,
     bind_dn: String,
     password_file: PathBuf,
     timeout: Duration,
 }
 
-/// Ends the task that drives a connection.
-struct Driver(JoinHandle<()>);
+/// Ends the tasks of a connection: of what drives the client, and of what lies between it and the directory.
+struct Tasks([JoinHandle<()>; 2]);
 
-impl Drop for Driver {
+impl Drop for Tasks {
     fn drop(&mut self) {
-        self.0.abort();
+        self.0.iter().for_each(JoinHandle::abort);
     }
 }
 
 impl Server {
     pub(super) fn open(entry: &LdapConfig, home: &Path) -> Result<Self, BackendError> {
         let starts_tls = entry.starts_tls()?;
-        let encrypts = starts_tls || entry.parts()?.secure;
+        let Parts { secure, host, port } = entry.parts()?;
         let ca_file = entry.ca_file.as_deref().map(|file| home.join(file));
+        let encrypts = starts_tls || secure;
         let tls = encrypts.then(|| crate::tls::client(ca_file.as_deref()).map(Arc::new)).transpose()?;
         Ok(Self {
             url: entry.address.clone(),
-            tls,
-            starts_tls,
+            wire: Wire { host: host.to_owned(), port, tls, starts_tls },
             bind_dn: entry.bind_dn.clone(),
             password_file: home.join(&entry.password_file),
             // The entry was checked: it is more than nothing.
@@ -78,7 +78,7 @@ impl Server {
     }
 
     pub(super) fn is_encrypted(&self) -> bool {
-        self.tls.is_some()
+        self.wire.tls.is_some()
     }
 
     /// Does some work in a session of the host's own.
@@ -86,27 +86,29 @@ impl Server {
         &self,
         work: impl FnOnce(Ldap) -> F,
     ) -> Result<T, Failure> {
+        let cut = Cut::default();
         let session = async {
-            let (mut ldap, _driver) = self.connect().await?;
+            let (mut ldap, _tasks) = self.connect(&cut).await?;
             let done = work(ldap.clone()).await;
             // It is closed either way.
             let _ = ldap.unbind().await;
             done
         };
-        // The client panics at an answer that is no LDAP.
+        // The client panics at answers that it does not expect.
         let session = AssertUnwindSafe(session).catch_unwind();
+        let odd =
+            |why| Err(Failure::Unavailable(format!("{} did not answer as a directory does{why}", self.url)));
         match tokio::time::timeout(self.timeout, session).await {
-            Ok(Ok(done)) => done,
-            Ok(Err(_)) => {
-                Err(Failure::Unavailable(format!("{} did not answer as a directory does", self.url)))
-            }
+            Ok(Ok(done @ Ok(_))) => done,
+            Ok(Ok(Err(failure))) => cut.get().map_or(Err(failure), |why| odd(format!(": {why}"))),
+            Ok(Err(_)) => odd(String::new()),
             Err(_) => {
                 Err(Failure::Unavailable(format!("{} did not answer within {:?}", self.url, self.timeout)))
             }
         }
     }
 
-    async fn connect(&self) -> Result<(Ldap, Driver), Failure> {
+    async fn connect(&self, cut: &Cut) -> Result<(Ldap, Tasks), Failure> {
         let password = remit_http::secret(&self.password_file)
             .map_err(|why| Failure::Denied(format!("the host has no password for {}: {why}", self.url)))?;
         // RFC 4513, 5.1.2: a name without a password is let in as nobody.
@@ -117,23 +119,34 @@ impl Server {
                 self.password_file.display()
             )));
         }
-        let mut settings = LdapConnSettings::new().set_starttls(self.starts_tls);
-        if let Some(tls) = &self.tls {
-            settings = settings.set_config(Arc::clone(tls));
-        }
-        let connected = LdapConnAsync::with_settings(settings, &self.url).await;
+        let reached = self.wire.connect(Arc::clone(cut)).await;
+        let (stream, carries) =
+            reached.map_err(|why| Failure::Unavailable(format!("{} cannot be reached: {why}", self.url)))?;
+        let carries = tokio::spawn(carries);
+        let settings = LdapConnSettings::new().set_std_stream(StdStream::Unix(stream));
+        // The address is the socket's: the client itself connects nowhere.
+        let connected = LdapConnAsync::with_settings(settings, "ldapi://wire").await;
         let (connection, mut ldap) = connected.map_err(|error| self.failure(&error))?;
-        let driver = Driver(tokio::spawn(async move {
+        let drives = tokio::spawn(async move {
             // Whoever waits for an answer is told that there is none.
             let _ = connection.drive().await;
-        }));
+        });
+        let tasks = Tasks([carries, drives]);
         let bound = ldap.simple_bind(&self.bind_dn, password.expose()).await;
-        let bound = bound.map_err(|error| self.failure(&error))?;
+        let mut bound = bound.map_err(|error| self.failure(&error))?;
+        // The directory was told the password, and its words are shown to people.
+        let shown =
+            |secrets: &[&str]| remit_http::shown(std::slice::from_ref(&bound.text), secrets.iter().copied());
+        if shown(&[password.expose()]) != shown(&[]) {
+            bound.text.clear();
+        }
         match bound.rc {
-            code::SUCCESS => Ok((ldap, driver)),
+            code::SUCCESS => Ok((ldap, tasks)),
             code::INVALID_CREDENTIALS => Err(Failure::Denied(format!(
-                "{} does not let the host's account `{}` in with the password that the host has",
-                self.url, self.bind_dn
+                "{} does not let the host's account `{}` in with the password that the host has: {}",
+                self.url,
+                self.bind_dn,
+                words(&bound)
             ))),
             code::STRONGER_AUTH | code::CONFIDENTIALITY => Err(Failure::Denied(format!(
                 "{} lets nobody in by a connection like this one: {}; use ldaps:// or `tls = true`",
@@ -171,7 +184,6 @@ impl Server {
         Failure::Unavailable(match error {
             LdapError::LdapResult { result } => return self.answered(result),
             LdapError::Io { source } => format!("{url} cannot be reached: {source}"),
-            LdapError::Rustls { source } => format!("{url} cannot be reached: {source}"),
             // What is meant for a person of the others; what was sent is in none of them.
             LdapError::OpSend { .. } | LdapError::ResultRecv { .. } | LdapError::EndOfStream => {
                 format!("{url} closed the connection")

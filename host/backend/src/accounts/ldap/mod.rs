@@ -8,6 +8,7 @@ mod connect;
 mod entry;
 mod lock;
 mod search;
+mod wire;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
