@@ -1,8 +1,10 @@
-//! `remit:accounts` by the host itself: against a real `OpenLDAP` and a real `PostgreSQL`, checked by their own clients.
+//! `remit:accounts` by the host itself: against a real `OpenLDAP`, a real domain of Active Directory by Samba, and a real
+//! `PostgreSQL`, checked by their own clients.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 pub mod between;
 mod directory;
+mod domain;
 mod roles;
 
 use std::fs;

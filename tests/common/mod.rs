@@ -13,6 +13,7 @@ pub mod openldap;
 pub mod postgres;
 pub mod proxy;
 pub mod receiver;
+pub mod samba;
 pub mod schema;
 pub mod server;
 pub mod witness;

@@ -3,7 +3,8 @@
 use std::fs;
 use std::io::Write as _;
 use std::net::{TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -20,18 +21,6 @@ pub struct OpenLdap {
     pub tls_port: u16,
 }
 
-/// What Active Directory has of an account, as its schema defines it (MS-ADA1 to MS-ADA3), where this server can carry it.
-const OF_ACTIVE_DIRECTORY: &str = "
-attributetype ( 1.2.840.113556.1.4.8 NAME 'userAccountControl' EQUALITY integerMatch SYNTAX 1.3.6.1.4.1.1466.115.121.1.27 SINGLE-VALUE )
-attributetype ( 1.2.840.113556.1.4.1696 NAME 'lastLogonTimestamp' EQUALITY integerMatch SYNTAX 1.3.6.1.4.1.1466.115.121.1.27 SINGLE-VALUE )
-attributetype ( 1.2.840.113556.1.4.221 NAME 'sAMAccountName' EQUALITY caseIgnoreMatch SYNTAX 1.3.6.1.4.1.1466.115.121.1.15 SINGLE-VALUE )
-attributetype ( 1.2.840.113556.1.4.2 NAME 'objectGUID' EQUALITY octetStringMatch SYNTAX 1.3.6.1.4.1.1466.115.121.1.40 SINGLE-VALUE )
-attributetype ( 1.2.840.113556.1.2.2 NAME 'whenCreated' EQUALITY generalizedTimeMatch SYNTAX 1.3.6.1.4.1.1466.115.121.1.24 SINGLE-VALUE )
-objectclass ( 1.2.840.113556.1.5.9 NAME 'user' SUP top AUXILIARY MAY ( userAccountControl $ lastLogonTimestamp $ sAMAccountName $ objectGUID $ whenCreated ) )
-";
-
-/// `userAccountControl` 512 is an account like any other, 66048 one whose password does not expire; the time is that of the test of
-/// the host's own reader.
 const ENTRIES: &str = "
 dn: dc=example,dc=org
 objectClass: dcObject
@@ -82,19 +71,6 @@ cn: Loose
 sn: L
 userPassword: the-password-of-loose
 pwdPolicySubentry: cn=toothless,dc=example,dc=org
-
-dn: ou=domain,dc=example,dc=org
-objectClass: organizationalUnit
-
-dn: cn=Carol,ou=domain,dc=example,dc=org
-objectClass: inetOrgPerson
-objectClass: user
-sn: C
-sAMAccountName: carol
-userAccountControl: 66048
-lastLogonTimestamp: 133444736000000000
-objectGUID:: AAEC/wQFBgcICQoLDA0ODw==
-whenCreated: 20200101000000.0Z
 ";
 
 impl OpenLdap {
@@ -109,12 +85,12 @@ impl OpenLdap {
         let dir = TempDir::new().unwrap();
         let mut server = Self { server: None, program: program.into(), dir, port: 0, tls_port: 0 };
         fs::create_dir(server.path("db")).unwrap();
-        server.certify();
+        certify(server.dir.path());
         let folder = server.dir.path().display().to_string();
         let schema = ["core", "cosine", "inetorgperson"];
         let schema = schema.map(|name| format!("include /etc/ldap/schema/{name}.schema\n")).concat();
         let config = format!(
-            "{schema}{OF_ACTIVE_DIRECTORY}
+            "{schema}
 modulepath /usr/lib/ldap
 moduleload back_mdb
 moduleload ppolicy
@@ -183,20 +159,6 @@ access to * by dn.exact=uid=remit,ou=people,{SUFFIX} write by * read
             server.kill().unwrap();
             server.wait().unwrap();
         }
-    }
-
-    /// A certificate for `localhost` by a CA of this server's own, in `ca.pem`.
-    fn certify(&self) {
-        let mut authority = CertificateParams::default();
-        authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let key = KeyPair::generate().unwrap();
-        fs::write(self.path("ca.pem"), authority.self_signed(&key).unwrap().pem()).unwrap();
-        let own = KeyPair::generate().unwrap();
-        let issuer = Issuer::new(authority, key);
-        let server =
-            CertificateParams::new(["localhost".to_owned()]).unwrap().signed_by(&own, &issuer).unwrap();
-        fs::write(self.path("server.crt"), server.pem()).unwrap();
-        fs::write(self.path("server.key"), own.serialize_pem()).unwrap();
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -269,6 +231,21 @@ access to * by dn.exact=uid=remit,ou=people,{SUFFIX} write by * read
     pub fn address(&self) -> String {
         format!("ldap://127.0.0.1:{}", self.port)
     }
+}
+
+/// A certificate for `localhost` by a CA of its own, in `ca.pem` of a folder.
+pub fn certify(folder: &Path) {
+    let mut authority = CertificateParams::default();
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let key = KeyPair::generate().unwrap();
+    fs::write(folder.join("ca.pem"), authority.self_signed(&key).unwrap().pem()).unwrap();
+    let own = KeyPair::generate().unwrap();
+    let issuer = Issuer::new(authority, key);
+    let server = CertificateParams::new(["localhost".to_owned()]).unwrap().signed_by(&own, &issuer).unwrap();
+    fs::write(folder.join("server.crt"), server.pem()).unwrap();
+    fs::write(folder.join("server.key"), own.serialize_pem()).unwrap();
+    // Who else may read the key is nobody: some servers insist.
+    fs::set_permissions(folder.join("server.key"), fs::Permissions::from_mode(0o600)).unwrap();
 }
 
 impl Drop for OpenLdap {

@@ -36,6 +36,12 @@ impl Entry {
         found.map_or(&[], |(_, values)| values)
     }
 
+    /// An attribute of which there are more values than these: Active Directory gives 1,500 of one, under another name.
+    pub(super) fn cut_short(&self) -> Option<&str> {
+        let names = self.attributes.iter().filter_map(|(name, _)| name.split_once(';'));
+        names.filter(|(_, option)| option.starts_with("range=")).map(|(name, _)| name).next()
+    }
+
     /// The values of an attribute that are text.
     pub(super) fn texts(&self, name: &str) -> impl Iterator<Item = &str> {
         self.values(name).iter().filter_map(|value| std::str::from_utf8(value).ok())
@@ -137,6 +143,10 @@ mod tests {
         let entry =
             Entry::read(tag(4, PL::C(vec![text("uid=alice"), tag(16, PL::C(vec![attribute]))]))).unwrap();
         assert_eq!((entry.dn.as_str(), entry.one("uid")), ("uid=alice", Some("alice")));
+        assert_eq!(entry.cut_short(), None);
+        let attribute = tag(16, PL::C(vec![text("member;range=0-1499"), tag(17, PL::C(vec![text("x")]))]));
+        let group = tag(4, PL::C(vec![text("cn=all"), tag(16, PL::C(vec![attribute]))]));
+        assert_eq!(Entry::read(group).unwrap().cut_short(), Some("member"));
         for broken in [
             tag(4, PL::P(vec![1])),
             tag(4, PL::C(vec![])),

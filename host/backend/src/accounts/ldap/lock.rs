@@ -2,12 +2,18 @@
 
 use remit_gate::Failure;
 
+use super::entry::Entry;
 use crate::accounts::Before;
 
 /// The value of a lock that does not end by itself (draft-behera-ldap-password-policy, 5.3.3).
 pub(super) const FOR_EVER: &str = "000001010000Z";
 /// `ACCOUNTDISABLE` of `userAccountControl` (MS-ADTS 2.2.16).
 pub(super) const ACCOUNT_DISABLE: i64 = 0x2;
+
+/// `LOCKOUT` of it: too many wrong passwords. It is never stored there.
+const LOCKOUT: i64 = 0x10;
+/// The attribute that says whether it is set.
+pub(super) const COMPUTED: &str = "msDS-User-Account-Control-Computed";
 
 /// How an account of a directory is kept from being used.
 pub(super) enum Lock {
@@ -61,6 +67,25 @@ impl Lock {
                 (control(before.was.as_deref(), &before.dn)? | ACCOUNT_DISABLE).to_string()
             }
         })
+    }
+
+    /// What a change names the entry by.
+    pub(super) fn target(&self, entry: &Entry, id: &str) -> String {
+        match self {
+            Self::Policy { .. } => entry.dn.clone(),
+            // A name that is of no other entry (MS-ADTS 3.1.1.3.1.2.4).
+            Self::AccountControl => format!("<GUID={id}>"),
+        }
+    }
+
+    /// What is written so that the value becomes this one.
+    pub(super) fn written(&self, value: &str, entry: &Entry) -> String {
+        let number = |text: &str| text.parse::<i64>().ok();
+        match (self, number(value), entry.one(COMPUTED).and_then(number)) {
+            // Writing the value without the bit takes the lock of wrong passwords away (MS-SAMR 3.1.1.8.10).
+            (Self::AccountControl, Some(value), Some(computed)) => (value | computed & LOCKOUT).to_string(),
+            _ => value.to_owned(),
+        }
     }
 }
 

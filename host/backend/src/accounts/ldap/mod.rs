@@ -1,8 +1,8 @@
 //! Directories that are reached by LDAP (RFC 4511): `OpenLDAP` with the overlay `ppolicy`, and Active Directory.
 //!
 //! Each call has a connection of its own, so that the host's password is read anew. A change is one operation of the protocol that
-//! names the value that it replaces, and by the assertion control (RFC 4528) the entry: what somebody else did in between makes
-//! it fail as a whole.
+//! names the value that it replaces, and the entry: by the assertion control (RFC 4528), or by a name that no other one has. What
+//! somebody else did in between makes it fail as a whole.
 
 mod connect;
 mod entry;
@@ -115,9 +115,12 @@ impl Directory {
                         entry.dn
                     )));
                 }
-                if let Lock::Policy { default } = &self.lock {
-                    let policy = entry.one("pwdPolicySubentry").unwrap_or(default);
-                    self.policy_locks(&mut ldap, policy).await?;
+                match &self.lock {
+                    Lock::Policy { default } => {
+                        let policy = entry.one("pwdPolicySubentry").unwrap_or(default);
+                        self.policy_locks(&mut ldap, policy).await?;
+                    }
+                    Lock::AccountControl => self.may_write(&mut ldap, &entry).await?,
                 }
                 Ok(Before { id, was: was.map(ToOwned::to_owned), dn: entry.dn })
             })
@@ -144,7 +147,7 @@ impl Directory {
         self.server
             .with(async |mut ldap: Ldap| {
                 Ok(match self.by_id(&mut ldap, &before.id).await? {
-                    None => State::Other(format!("{} is gone", before.dn)),
+                    None => State::Other(self.gone(before)),
                     Some(entry) => match entry.one(self.lock.attribute()) {
                         now if now == before.was.as_deref() => State::Before,
                         Some(now) if now == disabled => State::After,
@@ -187,8 +190,9 @@ impl Directory {
         let attribute = self.lock.attribute();
         self.server
             .with(async |mut ldap: Ldap| {
-                let gone = || Failure::Conflict(format!("{} is gone", before.dn));
+                let gone = || Failure::Conflict(self.gone(before));
                 let entry = self.by_id(&mut ldap, &before.id).await?.ok_or_else(gone)?;
+                let to = to.map(|to| self.lock.written(to, &entry));
                 if self.asserts(&mut ldap).await? {
                     let filter = self.is_id(&before.id)?;
                     ldap.with_controls(Assertion { filter }.critical());
@@ -197,10 +201,10 @@ impl Directory {
                 if let Some(from) = from {
                     changes.push(Mod::Delete(attribute, HashSet::from([from])));
                 }
-                if let Some(to) = to {
-                    changes.push(Mod::Add(attribute, HashSet::from([to])));
+                if let Some(to) = &to {
+                    changes.push(Mod::Add(attribute, HashSet::from([to.as_str()])));
                 }
-                let answer = ldap.modify(&entry.dn, changes).await;
+                let answer = ldap.modify(&self.lock.target(&entry, &before.id), changes).await;
                 let answer = answer.map_err(|error| self.server.failure(&error))?;
                 match answer.rc {
                     code::SUCCESS => Ok(()),
@@ -208,6 +212,10 @@ impl Directory {
                 }
             })
             .await
+    }
+
+    fn gone(&self, before: &Before) -> String {
+        format!("{} is gone, or is not below {} any more", before.dn, self.base)
     }
 
     fn id_of(&self, entry: &Entry) -> Result<String, Failure> {

@@ -6,7 +6,7 @@ use remit_gate::Failure;
 
 use super::connect::code;
 use super::entry::Entry;
-use super::lock::Lock;
+use super::lock::{COMPUTED, Lock};
 use super::{BY_ID, Directory};
 
 /// As many accounts, or groups, are read.
@@ -17,7 +17,7 @@ const PAGE: i32 = 500;
 const ASSERTION: &str = "1.3.6.1.1.12";
 
 impl Directory {
-    /// Whether the server knows the assertion control. Active Directory does not: its changes still name the value that they replace.
+    /// Whether the server knows the assertion control. Active Directory does not: there a change names the entry by its identifier.
     pub(super) async fn asserts(&self, ldap: &mut Ldap) -> Result<bool, Failure> {
         let root = self.search(ldap, ("", Scope::Base), "(objectClass=*)", vec!["supportedControl"]).await?;
         Ok(root.iter().any(|root| root.texts("supportedControl").any(|control| control == ASSERTION)))
@@ -37,6 +37,21 @@ impl Directory {
         }
         Err(Failure::Invalid(format!(
             "the password policy `{policy}` does not have `pwdLockout: TRUE`, or the host may not read it: a lock would keep nobody out"
+        )))
+    }
+
+    /// Active Directory says of an entry what the host may write. That is asked before anybody approves what cannot be done.
+    pub(super) async fn may_write(&self, ldap: &mut Ldap, entry: &Entry) -> Result<(), Failure> {
+        const EFFECTIVE: &str = "allowedAttributesEffective";
+        let (dn, attribute) = (entry.dn.as_str(), self.lock.attribute());
+        let found = self.search(ldap, (dn, Scope::Base), "(objectClass=*)", vec![EFFECTIVE]).await?;
+        let is_this = |name: &str| name.eq_ignore_ascii_case(attribute);
+        if found.iter().any(|entry| entry.texts(EFFECTIVE).any(is_this)) {
+            return Ok(());
+        }
+        Err(Failure::Denied(format!(
+            "the host's account `{}` may not write `{attribute}` of {dn}: somebody has to give it that right",
+            self.server.bind_dn()
         )))
     }
 
@@ -81,8 +96,8 @@ impl Directory {
     }
 
     pub(super) async fn by_id(&self, ldap: &mut Ldap, id: &str) -> Result<Option<Entry>, Failure> {
-        let found =
-            self.search(ldap, (&self.base, Scope::Subtree), &self.is_id(id)?, self.attributes()).await;
+        let attributes = [self.attributes(), vec![COMPUTED]].concat();
+        let found = self.search(ldap, (&self.base, Scope::Subtree), &self.is_id(id)?, attributes).await;
         Ok(found.map_err(|failure| configured("base", failure))?.into_iter().next())
     }
 
@@ -135,7 +150,15 @@ impl Directory {
             ldap.streaming_search_with(adapters, base, scope, filter, attributes).await.map_err(failed)?;
         let mut found = Vec::new();
         while let Some(entry) = stream.next().await.map_err(failed)? {
-            found.push(Entry::read(entry.0).ok_or_else(odd)?);
+            let entry = Entry::read(entry.0).ok_or_else(odd)?;
+            if let Some(name) = entry.cut_short() {
+                return Err(Failure::Unavailable(format!(
+                    "{} gives only a part of the values of `{name}` of {}, and the host needs all of them",
+                    self.server.shown(),
+                    entry.dn
+                )));
+            }
+            found.push(entry);
             if found.len() > MOST {
                 return Err(self.too_many());
             }
