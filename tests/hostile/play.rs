@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use memchr::memmem;
 use remit_gate::Scope;
 use serde_json::Value;
 
@@ -373,7 +374,8 @@ fn nobody_was_told(made_since: &[(String, u64)], after: &Snapshot, said: &[Said]
     for (path, number) in made_since {
         let version = usize::try_from(*number).ok().and_then(|at| after.secrets.get(path)?.get(at - 1));
         for value in version.into_iter().flat_map(|version| version.fields.values()) {
-            let told = said.iter().find(|said| said.text.contains(value));
+            let told =
+                said.iter().find(|said| memmem::find(said.text.as_bytes(), value.as_bytes()).is_some());
             check(told.is_none(), || {
                 format!(
                     "version {number} of {path} was made after the approval, and is told: {}",
@@ -470,7 +472,7 @@ fn finish(
     }
     for Said { run, text } in said.iter() {
         for (value, places) in &values {
-            if !text.contains(value) {
+            if memmem::find(text.as_bytes(), value.as_bytes()).is_none() {
                 continue;
             }
             let rehearsal = !run.is_empty() && *run != live;
@@ -492,7 +494,9 @@ fn finish(
         Some((path, text.lines().find_map(|line| line.strip_prefix("token = "))?.to_owned()))
     });
     for (path, token) in tokens {
-        for Said { run, text } in said.iter().filter(|said| said.text.contains(&token)) {
+        for Said { run, text } in
+            said.iter().filter(|said| memmem::find(said.text.as_bytes(), token.as_bytes()).is_some())
+        {
             let may = authority.may_read(path);
             let rehearsed = (run.is_empty() || *run != live) && readers.iter().any(|who| who.is_human());
             if let Err(why) = may
