@@ -1,31 +1,34 @@
 //! The requests that are not over, found without loading those that are: of some thousands, a few are open.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::PoisonError;
+use std::collections::HashSet;
+use std::sync::{Arc, PoisonError};
 
 use jiff::Timestamp;
 use remit_journal::{About, LedgerEvent, Reader, RequestId};
-use remit_trust::Digest;
+use remit_trust::{Digest, Handle};
 
 use crate::authority::{claimed, may_be_valid};
 use crate::{Error, Host, Request, Rules};
 
-/// What a request says of its own end. It never changes, so it is read once.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Ends {
+/// What a request says of its own end, and what it waits to use. It never changes, so it is read once.
+#[derive(Debug)]
+pub(crate) struct Claims {
     digest: Digest,
     not_after: Timestamp,
     uses: Option<u32>,
     rules: Digest,
+    /// The sealed inputs that it names.
+    pub(crate) sealed: Vec<Handle>,
 }
 
-impl Ends {
+impl Claims {
     /// Nobody has checked who signed it: whoever takes a request for open loads it.
     fn read(reader: &Reader, id: RequestId) -> Result<Option<Self>, Error> {
         let acts = reader.acts(About::Request(id))?;
         let Some((_, act)) = acts.first() else { return Ok(None) };
         let LedgerEvent::Requested(statement) = &act.event else { return Ok(None) };
         Ok(claimed::<Request>(&statement.document).map(|(request, digest)| Self {
+            sealed: request.sealed_inputs(),
             digest,
             not_after: request.not_after,
             uses: request.uses,
@@ -40,34 +43,32 @@ impl Host {
     pub fn open_requests(&self, reader: &Reader, rules: &Rules) -> Result<Vec<RequestId>, Error> {
         let now = Timestamp::now();
         let closed: HashSet<RequestId> = reader.closed_requests()?.into_iter().collect();
-        let mut known: HashMap<RequestId, Ends> = HashMap::new();
-        // Those that are too old to be valid are forgotten by not being kept.
-        let before = std::mem::take(&mut *self.ends.lock().unwrap_or_else(PoisonError::into_inner));
-        let mut open = Vec::new();
-        for id in reader.requests()?.into_iter().rev() {
-            if !may_be_valid(id, now) {
-                break;
-            }
-            if closed.contains(&id) {
-                continue;
-            }
-            let ends = match before.get(&id) {
-                Some(ends) => Some(*ends),
-                None => Ends::read(reader, id)?,
+        let open = self.claims(reader)?.into_iter().filter(|(id, claims)| {
+            let used_up = |uses| reader.grant_uses(&claims.digest).is_ok_and(|used| used >= uses);
+            !closed.contains(id)
+                && claims.not_after > now
+                && claims.rules == rules.digest
+                && !claims.uses.is_some_and(used_up)
+        });
+        Ok(open.map(|(id, _)| id).collect())
+    }
+
+    /// What each request claims that is not too old to be valid, the newest first. One that cannot be read gives no authority,
+    /// and is left out.
+    pub(crate) fn claims(&self, reader: &Reader) -> Result<Vec<(RequestId, Arc<Claims>)>, Error> {
+        let now = Timestamp::now();
+        // Those that are too old are forgotten by not being kept.
+        let before = std::mem::take(&mut *self.claims.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut all = Vec::new();
+        for id in reader.requests()?.into_iter().rev().take_while(|id| may_be_valid(*id, now)) {
+            let claims = match before.get(&id) {
+                Some(claims) => Some(Arc::clone(claims)),
+                None => Claims::read(reader, id)?.map(Arc::new),
             };
-            // One that cannot be read gives no authority.
-            let Some(ends) = ends else { continue };
-            known.insert(id, ends);
-            if ends.not_after <= now || ends.rules != rules.digest {
-                continue;
-            }
-            if ends.uses.is_some_and(|uses| reader.grant_uses(&ends.digest).is_ok_and(|used| used >= uses)) {
-                continue;
-            }
-            open.push(id);
+            all.extend(claims.map(|claims| (id, claims)));
         }
-        *self.ends.lock().unwrap_or_else(PoisonError::into_inner) = known;
-        Ok(open)
+        *self.claims.lock().unwrap_or_else(PoisonError::into_inner) = all.iter().cloned().collect();
+        Ok(all)
     }
 }
 

@@ -8,16 +8,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use jiff::Timestamp;
 use remit_engine::blocking;
 use remit_file::Kind;
 use remit_gate::SealedValues;
-use remit_journal::{About, Reader, RequestId};
-use remit_trust::dsse::Envelope;
 use remit_trust::{Digest, Handle, KeyId, Opening, Sealed, Sealer, ValueHandle};
 
-use crate::authority::may_be_valid;
-use crate::{Error, Home, Host, Input, Request, RequestState, RequestedAuthority, Rules, Status};
+use crate::{Error, Home, Host, Input, Request, RequestState, RequestedAuthority, Status};
 
 /// How many values of one principal are kept at most.
 const MOST: usize = 64;
@@ -148,7 +144,7 @@ fn try_clear(host: &Host, started: Option<&Input>) -> Result<(), Error> {
     if kept.is_empty() {
         return Ok(());
     }
-    let (open, mut closed) = named(&*host.journal.reader()?, &*host.rules()?, &kept)?;
+    let (open, mut closed) = named(host, &kept)?;
     if let Some(input) = started {
         closed.extend(input.sealed()?.iter().map(Handle::digits));
     }
@@ -177,33 +173,19 @@ fn digits(kept: &remit_file::Entry) -> &str {
     kept.name.rsplit('-').next().unwrap_or_default()
 }
 
-/// Whether a request names one of these values, by its document alone: most name none, and to read all about each takes long
-/// where there are many.
-fn may_name(reader: &Reader, id: RequestId, kept: &[remit_file::Entry]) -> Result<bool, Error> {
-    let acts = reader.acts(About::Request(id))?;
-    let document = acts.first().and_then(|(_, act)| act.event.statement()).map(|of| of.document.get());
-    let envelope = document.and_then(|text| serde_json::from_str::<Envelope>(text).ok());
-    let text = envelope.and_then(|envelope| String::from_utf8(envelope.claimed().ok()?.0).ok());
-    Ok(text.is_some_and(|text| kept.iter().any(|kept| text.contains(digits(kept)))))
-}
-
 /// The commitments that requests name, of those that are kept: those that a run may still start under, and the others.
-fn named(
-    reader: &Reader,
-    rules: &Rules,
-    kept: &[remit_file::Entry],
-) -> Result<(BTreeSet<String>, BTreeSet<String>), Error> {
-    let now = Timestamp::now();
+fn named(host: &Host, kept: &[remit_file::Entry]) -> Result<(BTreeSet<String>, BTreeSet<String>), Error> {
+    let (reader, rules) = (host.journal.reader()?, host.rules()?);
+    let kept: BTreeSet<&str> = kept.iter().map(digits).collect();
     let (mut open, mut closed) = (BTreeSet::new(), BTreeSet::new());
-    for id in reader.requests()?.into_iter().rev().filter(|id| may_be_valid(*id, now)) {
-        if !may_name(reader, id, kept)? {
+    for (id, claims) in host.claims(&reader)? {
+        let named: Vec<String> = claims.sealed.iter().map(Handle::digits).collect();
+        if !named.iter().any(|digits| kept.contains(&**digits)) {
             continue;
         }
-        let Ok(state) = RequestState::load(reader, rules, id) else { continue };
-        let handles = state.request.sealed_inputs();
-        let is_open = matches!(state.status(rules), Status::Waiting(_) | Status::Approved);
-        let set = if is_open { &mut open } else { &mut closed };
-        set.extend(handles.iter().map(Handle::digits));
+        let Ok(state) = RequestState::load(&reader, &rules, id) else { continue };
+        let is_open = matches!(state.status(&rules), Status::Waiting(_) | Status::Approved);
+        if is_open { open.extend(named) } else { closed.extend(named) }
     }
     Ok((open, closed))
 }
