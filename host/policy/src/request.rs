@@ -357,3 +357,75 @@ pub(crate) fn context(who: &Subject, now: jiff::Timestamp, approvals: &[Subject]
     let facts = facts.into_iter().map(|(name, value)| (name.to_owned(), value));
     Context::from_pairs(facts).map_err(|error| error.to_string())
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use cedar_policy::Entities;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::policies::PARSED;
+
+    fn texts() -> impl Strategy<Value = String> {
+        prop_oneof![Just(String::new()), "[a-z\"\\\\:/\u{e4} ]{1,8}"]
+    }
+
+    fn alone() -> impl Strategy<Value = Subject> {
+        let facts = (texts(), texts(), proptest::collection::vec(texts(), 0..3), any::<bool>());
+        facts.prop_map(|(name, kind, groups, device_bound)| {
+            let proof = if device_bound { Proof::Passkey } else { Proof::default() };
+            Subject { name, kind, groups, operator: None, proof, device_bound }
+        })
+    }
+
+    fn subjects() -> impl Strategy<Value = Subject> {
+        let operated = (alone(), proptest::option::of(alone()));
+        operated.prop_map(|(one, operator)| Subject { operator: operator.map(Box::new), ..one })
+    }
+
+    fn patterns() -> impl Strategy<Value = BTreeSet<Pattern>> {
+        let path = "(secret|file):[a-c]{1,2}(/[a-c]{1,2}){0,2}(/\\*|/\\*\\*)?";
+        proptest::collection::btree_set(path.prop_map(|text| Pattern::new(&text).unwrap()), 0..3)
+    }
+
+    prop_compose! {
+        fn requests()(
+            (requester, action_name, incident, environment) in
+                (subjects(), texts(), proptest::option::of(texts()), proptest::option::of(texts())),
+            connectors in proptest::collection::vec((texts(), texts(), texts()), 0..3),
+            flags in any::<[bool; 4]>(),
+            numbers in any::<[u64; 4]>(),
+            restore_after_seconds in proptest::option::of(any::<u64>()),
+            [may_change, may_destroy, may_disclose, may_read, may_observe] in
+                [patterns(), patterns(), patterns(), patterns(), patterns()],
+        ) -> PolicyRequest {
+            let connectors = connectors.into_iter();
+            PolicyRequest {
+                action_version: action_name.clone(),
+                connectors: connectors
+                    .map(|(instance, origin, publisher)| PolicyConnector { instance, origin, publisher })
+                    .collect(),
+                standing: flags[0], under_standing: flags[1], break_glass: flags[2], has_plan: flags[3],
+                observe: numbers[0], changes: numbers[1], spent_by_prefix: numbers[2], ttl_seconds: numbers[3],
+                requester, action_name, incident, environment, restore_after_seconds,
+                may_change, may_destroy, may_disclose, may_read, may_observe,
+                ..PolicyRequest::default()
+            }
+        }
+    }
+
+    proptest! {
+        /// The schema is what policies were checked against. So whatever is asked, everything that it promises is there.
+        #[test]
+        fn whatever_is_asked_conforms_to_the_schema(
+            (who, request, approvals, named) in
+                (subjects(), proptest::option::of(requests()), proptest::collection::vec(subjects(), 0..3), patterns())
+        ) {
+            let schema = PARSED.as_ref().unwrap();
+            let named = named.iter().filter_map(Pattern::exact).map(|path| path.to_string()).collect();
+            let all = entities(&who, request.as_ref(), &approvals, &named).unwrap();
+            Entities::from_entities(all, Some(schema)).unwrap();
+        }
+    }
+}
