@@ -508,7 +508,8 @@ impl Reader {
     pub fn size(&self) -> Result<u64, JournalError> {
         let size: i64 = self
             .database()
-            .query_row("SELECT coalesce(max(seq), 0) FROM record", [], |row| row.get(0))
+            .prepare_cached("SELECT coalesce(max(seq), 0) FROM record")
+            .and_then(|mut newest| newest.query_row([], |row| row.get(0)))
             .map_err(|error| self.sql(&error))?;
         Ok(size.cast_unsigned())
     }
