@@ -2,14 +2,12 @@
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use remit_program::{Broke, Program};
 use remit_text::Address;
-use tokio::io::AsyncWriteExt as _;
-use tokio::process::Command;
 use ureq::Agent;
 
 use crate::config::NotifyConfig;
@@ -141,46 +139,20 @@ fn post(to: &Webhook, id: &str, body: &str) -> Result<(), String> {
 }
 
 async fn run(words: &[String], body: &str, time_limit: Duration) -> Result<(), String> {
-    let [program, arguments @ ..] = words else { return Err("no command".to_owned()) };
-    let failed = |error: std::io::Error| format!("{program}: {error}");
-    let mut child = Command::new(program)
-        .args(arguments)
-        // The rest of the environment may have tokens that the host got for its own work.
-        .env_clear()
-        .envs(
-            std::env::vars_os().filter(|(name, _)| ["PATH", "HOME", "LANG"].iter().any(|kept| name == kept)),
-        )
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .kill_on_drop(true)
-        .spawn()
-        .map_err(failed)?;
-    let input = child.stdin.take();
-    let ends = async {
-        tokio::select! {
-            status = child.wait() => status,
-            // A program need not read the event, and may close its input early. Only its exit code counts.
-            never = feed(input, body) => match never {},
-        }
-    };
-    match tokio::time::timeout(time_limit, ends).await {
-        Ok(Ok(status)) if status.success() => Ok(()),
-        Ok(Ok(status)) => Err(format!("{program} ended with {status}")),
-        Ok(Err(error)) => Err(failed(error)),
-        Err(_) => {
-            let _ = child.kill().await;
-            Err(format!("{program} took longer than {} s", time_limit.as_secs()))
+    let [name, ..] = words else { return Err("no command".to_owned()) };
+    let mut program = Program::new(words).reading(body);
+    for kept in ["PATH", "HOME", "LANG"] {
+        if let Some(value) = remit_text::env::var(kept) {
+            program = program.with(kept, value);
         }
     }
-}
-
-/// Writes the event to a program and closes its input; then waits for ever.
-async fn feed(input: Option<tokio::process::ChildStdin>, body: &str) -> std::convert::Infallible {
-    if let Some(mut input) = input {
-        let _ = input.write_all(body.as_bytes()).await;
+    match program.run(time_limit).await {
+        Ok(output) if output.status.success() => Ok(()),
+        Ok(output) => Err(format!("{name} ended with {}", output.status)),
+        Err(Broke::NotStarted(error) | Broke::Lost(error)) => Err(format!("{name}: {error}")),
+        Err(Broke::Late(limit)) => Err(format!("{name} took longer than {} s", limit.as_secs())),
+        Err(more @ Broke::TooMuch(_)) => Err(format!("{name}: {more}")),
     }
-    std::future::pending().await
 }
 
 /// Appends a line that is on the disk on return.

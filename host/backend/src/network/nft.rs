@@ -1,17 +1,18 @@
 //! How `nft` is run: in a namespace, with a time limit, without a shell, and never for longer than the host lives.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
-use std::process::{Output, Stdio};
+use std::process::Output;
 use std::time::Duration;
 
 use remit_gate::Failure;
-use tokio::process::Command;
+use remit_program::{Broke, Program};
 
 use super::namespace::Namespace;
 use super::rules::Listed;
 
-/// Where programs are looked for: what the host's own environment says does not count.
-const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// The most that is taken of what it writes: the rules of a machine, or what the kernel knows of its connections.
+const MAX_OUTPUT: usize = 64 * 1024 * 1024;
 
 /// The program, and how long it may take.
 #[derive(Clone, Debug)]
@@ -90,46 +91,28 @@ impl Nft {
         }
     }
 
-    /// What is to be done is an argument: there is no moment at which a part of it could be taken for the whole. Every program dies
-    /// with the host (`setpriv` has the kernel see to that): what it would do later, nobody would know of.
+    /// What is to be done is an argument: there is no moment at which a part of it could be taken for the whole.
     async fn spawn(&self, enter: &[String], arguments: &[&str]) -> Result<Output, Failure> {
-        let program = self.program.display();
+        let shown = self.program.display().to_string();
         let missing = |what: &str, why: &dyn std::fmt::Display| {
             Failure::Denied(format!(
                 "{what} cannot be run: {why}; on Debian, the packages nftables and util-linux have what is needed"
             ))
         };
         if self.program.is_absolute() && !self.program.is_file() {
-            return Err(missing(&program.to_string(), &"there is no such file"));
+            return Err(missing(&shown, &"there is no such file"));
         }
-        let mut command = Command::new("setpriv");
-        command
-            .args(["--pdeathsig", "KILL", "--"])
-            .args(enter)
-            .arg(&self.program)
-            .args(arguments)
-            .env_clear()
-            .env("PATH", PATH)
-            .env("LC_ALL", "C")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true);
-        let child = command.spawn().map_err(|error| missing("setpriv", &error))?;
-        let gone = |error: std::io::Error| Failure::Unavailable(format!("{program}: {error}"));
-        let output = match tokio::time::timeout(self.time_limit, child.wait_with_output()).await {
-            Ok(output) => output.map_err(gone)?,
-            Err(_) => {
-                return Err(Failure::Unavailable(format!(
-                    "{program} did not end within {:?}",
-                    self.time_limit
-                )));
-            }
-        };
+        let words = enter.iter().map(OsString::from).chain([self.program.clone().into()]);
+        let words = words.chain(arguments.iter().map(OsString::from));
+        let program = Program::tethered(words).with("LC_ALL", "C").keeping(MAX_OUTPUT);
+        let output = program.run(self.time_limit).await.map_err(|broke| match broke {
+            Broke::NotStarted(error) => missing("setpriv", &error),
+            broke => Failure::Unavailable(format!("{shown}: {broke}")),
+        })?;
         match output.status.code() {
-            None => Err(Failure::Unavailable(format!("{program} was killed"))),
+            None => Err(Failure::Unavailable(format!("{shown} was killed"))),
             // What `setpriv`, `nsenter` and `unshare` end with when there is no program.
-            Some(126 | 127) => Err(missing(&program.to_string(), &told(&output))),
+            Some(126 | 127) => Err(missing(&shown, &told(&output))),
             Some(_) => Ok(output),
         }
     }
