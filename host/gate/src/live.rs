@@ -1,5 +1,6 @@
 //! Host calls of a live run or a rehearsal: decided, journaled, performed.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -173,7 +174,7 @@ impl Live {
             Step::of(self.progress.phase(), &operation, effect).map_err(written(operation.name()))?;
         step.before = Some(serde_json::to_value(&prepared.undo).map_err(written(operation.name()))?);
         step.irrevocable_because.clone_from(&prepared.irrevocable);
-        step.caution = operation.caution().map(ToOwned::to_owned);
+        step.caution = operation.caution(&prepared.undo).map(Cow::into_owned);
         if effect == Effect::Change {
             step.undo = Some(operation.describe_undo(&prepared.undo));
         }

@@ -167,11 +167,26 @@ pub trait Change: Operation<Kind = Changes> {
     where
         Self: Sized;
 
+    /// What is left to do where [`Change::state`] said [`State::Before`]: a host that was killed in an undo, or in a change that failed, may
+    /// have taken the change back, and not told whoever follows the state. Returns whether there was anything; doing it again must do no
+    /// harm. By default there is nothing.
+    fn finish_undo(
+        on: &Self::Backend,
+        by: Permit<'_, Self>,
+    ) -> impl Future<Output = Result<bool, Failure>> + Send
+    where
+        Self: Sized,
+    {
+        let _ = (on, by);
+        std::future::ready(Ok(false))
+    }
+
     /// What `undo` would do, for the plan: `put version 3 back`.
     fn describe_undo(&self, before: &Self::Undo) -> String;
 
     /// What whoever approves it should know of it, beside how it is taken back; none if there is nothing.
-    fn caution(&self) -> Option<&str> {
+    fn caution(&self, before: &Self::Undo) -> Option<Cow<'static, str>> {
+        let _ = before;
         None
     }
 

@@ -61,14 +61,19 @@ impl UndoGate {
     ) -> Result<UndoResult, Fault> {
         let backend = self.estate.get::<O>(&past.intent.operation)?;
         let (operation, prepared) = reopen(&self.run, past, &self.sealer, read)?;
+        let permit = Permit { operation: &operation, before: &prepared };
         Ok(match operation.state(&prepared, &backend).await {
             Err(failure) => UndoResult::Failed { message: failure.to_string() },
-            Ok(State::Before) => UndoResult::AlreadyUndone,
+            Ok(State::Before) => match O::finish_undo(&backend, permit).await {
+                Ok(false) => UndoResult::AlreadyUndone,
+                Ok(true) => UndoResult::Undone,
+                Err(failure) => UndoResult::Failed { message: failure.to_string() },
+            },
             Ok(State::Other(live)) => UndoResult::Conflict { live },
             Ok(State::After) => match &prepared.irrevocable {
                 Some(why) => UndoResult::NotReversible { why: why.clone() },
                 None => {
-                    match O::undo(&backend, Permit { operation: &operation, before: &prepared }).await {
+                    match O::undo(&backend, permit).await {
                         Ok(()) => UndoResult::Undone,
                         // The resource was changed between the comparison and the write.
                         Err(Failure::Conflict(live)) => UndoResult::Conflict { live },

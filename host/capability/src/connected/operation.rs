@@ -131,9 +131,9 @@ impl Change for Act {
         self.by.function(&self.call.operation).and_then(|facts| facts.irrevocable_because)
     }
 
-    fn caution(&self) -> Option<&str> {
+    fn caution(&self, _: &Found) -> Option<Cow<'static, str>> {
         let facts = self.by.function(&self.call.operation)?;
-        (!facts.compares).then_some(CAUTION)
+        (!facts.compares).then_some(CAUTION.into())
     }
 
     async fn prepare(&self, on: &Rehearsal) -> Result<Prepared<Found>, Failure> {

@@ -93,7 +93,7 @@ impl Change for CutTraffic {
         format!("delete the table {}, and with it these rules and no others", before.table)
     }
 
-    fn caution(&self) -> Option<&str> {
-        Some("connections that it has are reset, and do not come back by undo")
+    fn caution(&self, _: &Draft) -> Option<Cow<'static, str>> {
+        Some("connections that it has are reset, and do not come back by undo".into())
     }
 }

@@ -292,8 +292,8 @@ impl Change for Destroy {
     fn describe_undo(&self, _: &Old) -> String {
         String::new()
     }
-    fn caution(&self) -> Option<&str> {
-        Some("there is no copy")
+    fn caution(&self, _: &Old) -> Option<Cow<'static, str>> {
+        Some("there is no copy".into())
     }
 }
 
