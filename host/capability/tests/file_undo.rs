@@ -359,7 +359,7 @@ impl World {
     }
 
     fn files(&self) -> Files {
-        let etc = FilesConfig { name: "etc".to_owned(), path: self.root.clone() };
+        let etc = FilesConfig { name: "etc".to_owned(), path: self.root.clone(), ..FilesConfig::default() };
         Files::open(&[etc], &self.home).unwrap()
     }
 

@@ -174,8 +174,9 @@ impl World {
 }
 
 fn estate(folder: &Path) -> Estate {
-    let etc = FilesConfig { name: "etc".to_owned(), path: folder.join("etc") };
-    let other = FilesConfig { name: "other".to_owned(), path: folder.join("other") };
+    let etc = FilesConfig { name: "etc".to_owned(), path: folder.join("etc"), ..FilesConfig::default() };
+    let other =
+        FilesConfig { name: "other".to_owned(), path: folder.join("other"), ..FilesConfig::default() };
     Files::open(&[etc, other], &folder.join("home")).unwrap().serve(Estate::default())
 }
 
@@ -435,7 +436,8 @@ async fn a_directory_must_be_apart() {
     let at = |name: &str| folder.path().join(name);
     fs::create_dir_all(at("home/keys")).unwrap();
     fs::create_dir_all(at("a/b")).unwrap();
-    let entry = |name: &str, path: PathBuf| FilesConfig { name: name.to_owned(), path };
+    let entry =
+        |name: &str, path: PathBuf| FilesConfig { name: name.to_owned(), path, ..FilesConfig::default() };
     for wrong in [
         vec![entry("x", at("home"))],
         vec![entry("x", at("home/keys"))],

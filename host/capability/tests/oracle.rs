@@ -169,7 +169,7 @@ fn ctx(folder: &Path) -> Ctx {
     let home = folder.join("home");
     fs::create_dir(&home).unwrap();
     let run = RunId::new();
-    let files = FilesConfig { name: "etc".to_owned(), path: folder.join("etc") };
+    let files = FilesConfig { name: "etc".to_owned(), path: folder.join("etc"), ..FilesConfig::default() };
     let gate = Gate::new(Setup {
         facts: Facts {
             run,

@@ -7,7 +7,7 @@
 use std::os::fd::AsFd as _;
 
 use cap_std::fs::Dir;
-use remit_gate::{Authority, Failure};
+use remit_gate::Failure;
 use remit_trust::Digest;
 use rustix::io::Errno;
 
@@ -28,25 +28,13 @@ pub struct Expected<'a> {
     pub within: Option<&'a Thing>,
 }
 
-/// Puts `new` where `expected` is, or touches nothing.
-pub(super) fn replace(
-    root: &Dir,
-    path: &str,
-    expected: Expected<'_>,
-    new: &Node,
-    by: &Authority<'_>,
-) -> Result<(), Failure> {
-    tracing::debug!(operation = by.operation(), path, "a granted directory is changed");
-    replace_unasked(root, path, expected, new)
-}
-
-/// Without the permit, for the tests of this module.
+/// Puts `new` where `expected` is, or touches nothing. Returns what was there. It asks for no permit: [`Files`](super::Files) does.
 pub(super) fn replace_unasked(
     root: &Dir,
     path: &str,
     expected: Expected<'_>,
     new: &Node,
-) -> Result<(), Failure> {
+) -> Result<Found, Failure> {
     let live = snapshot(root, path)?;
     let is = live.node.likeness();
     let differ = expected.like.differences(&is);
@@ -79,7 +67,7 @@ pub(super) fn replace_unasked(
     let own = at.open(".").map_err(|error| failure(path, &error))?.into_std();
     let mut attempt = Attempt { root, path, at: &at, name, live: &live, draft: None };
     let done = match (&live.node, new) {
-        (Node::Absent, Node::Absent) => return Ok(()),
+        (Node::Absent, Node::Absent) => Ok(()),
         (Node::File(_) | Node::Absent, Node::File(_)) | (Node::Absent, Node::Directory(_)) => {
             let random = remit_trust::random().map_err(|error| Failure::Denied(error.to_string()))?;
             attempt.draft = Some(Draft {
@@ -95,9 +83,10 @@ pub(super) fn replace_unasked(
     };
     // The name is durable once its directory is.
     match done {
-        Ok(()) => sys::sync_directory(own.as_fd()).map_err(|broke| in_doubt(path, &broke)),
-        Err(broke) => Err(attempt.failed(&broke)),
+        Ok(()) => sys::sync_directory(own.as_fd()).map_err(|broke| in_doubt(path, &broke))?,
+        Err(broke) => return Err(attempt.failed(&broke)),
     }
+    Ok(live)
 }
 
 /// A change under way.

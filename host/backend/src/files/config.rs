@@ -11,26 +11,32 @@ use remit_text::Table;
 use serde::Deserialize;
 
 use super::limits::KIND;
+use super::reload::{Reload, ReloadConfig};
 use super::roots::Files;
 use crate::error::BackendError;
 use crate::systems::{Checked, Systems, Trouble};
 
 /// A directory of this machine that scopes can grant, and its name in resources.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FilesConfig {
     /// The first segment of its resources: `etc` for `file:etc/app.conf`. Actions find it at `/etc`.
     pub name: String,
     /// The absolute path of the directory.
     pub path: PathBuf,
+    /// What is run after a change of a file of it.
+    #[serde(skip)]
+    pub reload: Vec<ReloadConfig>,
 }
 
 impl Systems for Files {
     const SECTION: &'static str = "files";
     type Entry = FilesConfig;
 
-    fn read(entry: Table<'_>) -> Result<FilesConfig, Mistake> {
-        entry.rest("a directory of [[files]]")
+    fn read(mut entry: Table<'_>) -> Result<FilesConfig, Mistake> {
+        let reload = entry.entries("reload")?.into_iter().map(|entry| entry.rest("a [[files.reload]]"));
+        let reload = reload.collect::<Result<_, _>>()?;
+        Ok(FilesConfig { reload, ..entry.rest("a directory of [[files]]")? })
     }
 
     /// Opens every directory, for as long as this lives: the only use of ambient authority. One that cannot
@@ -39,7 +45,8 @@ impl Systems for Files {
         let home = std::fs::canonicalize(home).unwrap_or_else(|_| home.to_owned());
         let mut roots = BTreeMap::new();
         let mut taken: Vec<(&str, PathBuf)> = Vec::new();
-        for FilesConfig { name, path } in entries {
+        let mut reloads = Vec::new();
+        for FilesConfig { name, path, reload } in entries {
             let wrong = |setting, why: String| {
                 Err(BackendError::setting(setting, why)
                     .of(Self::SECTION, format!("`{}`", name.escape_debug())))
@@ -61,13 +68,26 @@ impl Systems for Files {
                 return wrong("path", format!("the directories of `{other}` and `{name}` lie in each other"));
             }
             taken.push((name, real));
+            for config in reload {
+                let of = |error: BackendError| error.of(Self::SECTION, format!("`{}`", name.escape_debug()));
+                reloads.push((name, Reload::new(name, config).map_err(of)?));
+            }
             let root = Dir::open_ambient_dir(path, ambient_authority())
                 .map_err(|error| format!("{}: {error}", path.display()));
             if roots.insert(name.clone(), root).is_some() {
                 return wrong("name", format!("two entries are named `{name}`"));
             }
         }
-        Ok(Self::new(roots))
+        // Whoever may write there would be whoever Remit runs as.
+        let written = |reload: &Reload| taken.iter().find(|(_, root)| reload.lies_in(root));
+        if let Some((name, (other, _))) =
+            reloads.iter().find_map(|(name, reload)| Some((name, written(reload)?)))
+        {
+            let why = format!("the program lies in the directory of `{other}`, in which runs may write");
+            return Err(BackendError::setting("reload.command", why)
+                .of(Self::SECTION, format!("`{}`", name.escape_debug())));
+        }
+        Ok(Self::new(roots, reloads.into_iter().map(|(_, reload)| reload).collect()))
     }
 
     async fn check(&self) -> Vec<Checked> {
@@ -81,6 +101,6 @@ impl Systems for Files {
                 }),
             },
         });
-        checked.collect()
+        checked.chain(self.reloads().iter().map(Reload::check)).collect()
     }
 }

@@ -143,7 +143,7 @@ fn place() -> tempfile::TempDir {
 
 fn put(root: &Dir, old: &Node, new: &Node) -> Result<(), Failure> {
     let like = old.likeness();
-    replace_unasked(root, "it", Expected { like: &like, thing: None, within: None }, new)
+    replace_unasked(root, "it", Expected { like: &like, thing: None, within: None }, new).map(drop)
 }
 
 fn is(root: &Dir) -> Node {

@@ -9,6 +9,7 @@ mod faults;
 mod limits;
 mod look;
 mod node;
+mod reload;
 mod roots;
 mod sys;
 
@@ -17,4 +18,5 @@ pub use change::Expected;
 pub use config::FilesConfig;
 pub use limits::{KIND, MAX_FILE, MAX_RUN, MAX_XATTRS, Odd, TEMPORARY};
 pub use node::{Entry, FileNode, Found, Is, Likeness, Node, Thing};
+pub use reload::ReloadConfig;
 pub use roots::Files;

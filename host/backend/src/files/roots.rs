@@ -3,21 +3,25 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use cap_std::fs::Dir;
 use remit_gate::{Authority, Failure, Resource};
 use remit_trust::Digest;
 
 use super::attributes::Attributes;
-use super::change::{self, Expected};
+use super::change::Expected;
 use super::limits::{MAX_RUN, Odd};
 use super::look;
-use super::node::{Entry, Found, Node};
+use super::node::{Entry, Found, Is, Node};
+use super::reload::{self, Followed, Reload};
 
 /// The directories of a host, or what one run gets of them.
 #[derive(Clone)]
 pub struct Files {
     roots: Arc<BTreeMap<String, Root>>,
+    /// In the order of the configuration.
+    reloads: Arc<Vec<Reload>>,
     granted: Vec<String>,
     /// In a rehearsal: what the action believes to have changed.
     played: Option<Arc<Mutex<BTreeMap<String, Node>>>>,
@@ -38,9 +42,10 @@ impl std::fmt::Debug for Files {
 }
 
 impl Files {
-    pub(super) fn new(roots: BTreeMap<String, Root>) -> Self {
+    pub(super) fn new(roots: BTreeMap<String, Root>, reloads: Vec<Reload>) -> Self {
         Self {
             roots: Arc::new(roots),
+            reloads: Arc::new(reloads),
             granted: Vec::new(),
             played: None,
             moved: Arc::default(),
@@ -74,6 +79,7 @@ impl Files {
         }
         Some(Self {
             roots: Arc::clone(&self.roots),
+            reloads: Arc::clone(&self.reloads),
             granted,
             played: rehearsal.then(Arc::default),
             moved: Arc::default(),
@@ -162,17 +168,57 @@ impl Files {
         Ok(entries.into_values().collect())
     }
 
-    /// Puts `new` where `expected` is, or touches nothing.
-    pub fn replace(
+    /// The commands that are run after a change of a file, and after its undo, in words; none if there are none.
+    #[must_use]
+    pub fn reload_words(&self, of: &Resource) -> Option<String> {
+        reload::words(self.reloads.iter().filter(|reload| reload.is_for(of)))
+    }
+
+    /// Why whoever reads a file could not be told of a change; none if they could, as far as that can be seen.
+    #[must_use]
+    pub fn cannot_reload(&self, of: &Resource) -> Option<String> {
+        self.reloads.iter().filter(|reload| reload.is_for(of)).find_map(Reload::cannot_run)
+    }
+
+    /// Puts `new` where `expected` is, or touches nothing. Then has whoever reads the file read it again; if that fails, puts back what
+    /// was there. No program of that begins after `until`, or goes on.
+    pub async fn replace(
         &self,
         of: &Resource,
         expected: Expected<'_>,
         new: &Node,
+        until: Option<Instant>,
         by: Authority<'_>,
     ) -> Result<(), Failure> {
-        // On this thread: a task of its own could outlive the permit.
+        self.followed(of, is_of_a_file(expected, new), &by)?.change(expected, new, until).await
+    }
+
+    /// Takes a change back: puts `old` where `expected` is, or touches nothing. Then has whoever reads the file read it again.
+    pub async fn put_back(
+        &self,
+        of: &Resource,
+        expected: Expected<'_>,
+        old: &Node,
+        by: Authority<'_>,
+    ) -> Result<(), Failure> {
+        self.followed(of, is_of_a_file(expected, old), &by)?.put_back(expected, old).await
+    }
+
+    /// Has whoever reads a file read it again, which is back as it was. Whether there is anybody.
+    pub async fn reload_again(&self, of: &Resource, by: Authority<'_>) -> Result<bool, Failure> {
+        self.followed(of, true, &by)?.tell_again().await
+    }
+
+    fn followed<'a>(
+        &'a self,
+        of: &'a Resource,
+        is_file: bool,
+        by: &Authority<'_>,
+    ) -> Result<Followed<'a>, Failure> {
         let (root, path) = self.root(of)?;
-        change::replace(root, path, expected, new, &by)
+        tracing::debug!(operation = by.operation(), path, "a granted directory is changed");
+        let reloads = self.reloads.iter().filter(|reload| is_file && reload.is_for(of)).collect();
+        Ok(Followed { root, path, file: of, reloads })
     }
 
     /// In a rehearsal, what the action will find from now on.
@@ -197,6 +243,11 @@ impl Files {
     /// Every directory by its name, and why it cannot be used.
     pub(super) fn roots(&self) -> impl Iterator<Item = (&str, Result<(), &str>)> {
         self.roots.iter().map(|(name, root)| (name.as_str(), root.as_ref().map(drop).map_err(String::as_str)))
+    }
+
+    /// The programs that are run after changes.
+    pub(super) fn reloads(&self) -> &[Reload] {
+        &self.reloads
     }
 
     fn played_at(&self, path: &str) -> Option<Node> {
@@ -235,6 +286,10 @@ impl Files {
         });
         looked.await.unwrap_or_else(|_| Err(Failure::Denied("the look at the disk was cut short".to_owned())))
     }
+}
+
+fn is_of_a_file(expected: Expected<'_>, new: &Node) -> bool {
+    matches!(expected.like.is, Is::File { .. }) || matches!(new, Node::File(_))
 }
 
 fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {

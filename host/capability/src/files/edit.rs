@@ -28,6 +28,9 @@ pub struct BeforeChange {
     /// content are sealed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub rendered: bool,
+    /// The commands that are run after the change, and after its undo, in words: as `remit.toml` had them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reload: Option<String>,
     /// Whose the file was, in journals that recorded no more of it; see [`Likeness`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<(u32, u32)>,
@@ -50,6 +53,12 @@ impl BeforeChange {
         was && self.becomes.matches(&found.becomes)
             && same(self.thing, found.thing)
             && same(self.within, found.within)
+            && self.reload == found.reload
+    }
+
+    /// Whether it is about a file, which others may read and follow.
+    fn is_of_a_file(&self) -> bool {
+        [&self.was, &self.becomes].iter().any(|like| matches!(like.is, Is::File { .. }))
     }
 
     fn was(&self) -> Likeness {
@@ -187,12 +196,17 @@ impl<E: Edits> Change for Edit<E> {
             (*sha256, *size) = (Digest::of(shown), shown.len() as u64);
         }
         on.charge(kept.content.len() + self.0.content()?.len())?;
+        let is_of_a_file = [&found.node, &next].iter().any(|node| matches!(node, Node::File(_)));
+        if let Some(why) = on.cannot_reload(resource).filter(|_| is_of_a_file) {
+            return Err(Failure::Denied(format!("{resource} stays as it is: {why}")));
+        }
         let undo = BeforeChange {
             was: found.node.likeness(),
             thing: found.thing,
             within: directory.thing,
             becomes,
             rendered: self.0.on_record().is_some(),
+            reload: on.reload_words(resource).filter(|_| is_of_a_file),
             owner: None,
         };
         Ok(Prepared { undo, secret: kept.sealed(), irrevocable })
@@ -212,7 +226,8 @@ impl<E: Edits> Change for Edit<E> {
         let BeforeChange { was, thing, within, .. } = &before.undo;
         let next = operation.after(before)?;
         let expected = Expected { like: was, thing: thing.as_ref(), within: within.as_ref() };
-        let done = on.replace(operation.0.resource(), expected, &next, by.authority());
+        let until = remit_engine::deadline();
+        let done = on.replace(operation.0.resource(), expected, &next, until, by.authority()).await;
         if operation.0.on_record().is_some()
             && done.as_ref().err().is_none_or(|failure| !failure.is_definite())
         {
@@ -249,7 +264,14 @@ impl<E: Edits> Change for Edit<E> {
         // It comes back as another file than it was, so which one is there now is not asked.
         let becomes = becomes(before)?;
         let expected = Expected { like: &becomes, thing: None, within: None };
-        on.replace(resource, expected, &old, by.authority())
+        on.put_back(resource, expected, &old, by.authority()).await
+    }
+
+    async fn finish_undo(on: &Files, by: Permit<'_, Self>) -> Result<bool, Failure> {
+        if !by.before().undo.is_of_a_file() {
+            return Ok(false);
+        }
+        on.reload_again(by.operation().0.resource(), by.authority()).await
     }
 
     fn is_as_planned(planned: &BeforeChange, found: &BeforeChange) -> bool {
@@ -267,6 +289,11 @@ impl<E: Edits> Change for Edit<E> {
             (_, Is::Directory { .. }) => "remove the directory again, if it is empty".to_owned(),
             _ => "remove the file again".to_owned(),
         }
+    }
+
+    fn caution(&self, before: &BeforeChange) -> Option<Cow<'static, str>> {
+        let reload = before.reload.as_ref()?;
+        Some(format!("after it, and after its undo, the host runs: {reload}").into())
     }
 }
 

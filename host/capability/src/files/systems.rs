@@ -73,7 +73,11 @@ impl Offline for Files {
             Resource::new(KIND, path).map_err(|error| Failure::Invalid(error.to_string()))?;
             let name = path.split('/').next().unwrap_or_default();
             if !directories.iter().any(|known| known.name == name) {
-                directories.push(FilesConfig { name: name.to_owned(), path: folder.join(name) });
+                directories.push(FilesConfig {
+                    name: name.to_owned(),
+                    path: folder.join(name),
+                    reload: Vec::new(),
+                });
             }
             let to = folder.join(path);
             std::fs::create_dir_all(to.parent().unwrap_or(folder)).map_err(|error| broken(&error))?;

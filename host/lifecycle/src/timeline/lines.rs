@@ -5,7 +5,7 @@ use remit_journal::{CallResult, Effect, Event, Mode, Record};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::words::{Words, called, found_words, short, undo_words, value_words};
+use super::words::{Words, called, found_words, reload_words, short, undo_words, value_words};
 
 /// The operation that writes a line into the journal.
 pub(super) const LOG: &str = "remit:host/log.write";
@@ -148,8 +148,13 @@ pub(super) fn line(seq: u64, record: &Record) -> Option<Line> {
 fn on(operation: &str, resource: &str, arguments: &RawValue, before: Option<&RawValue>) -> Words {
     let value = |raw: &RawValue| serde_json::from_str::<Value>(raw.get()).unwrap_or_default();
     let words = called(operation, &value(arguments)).and(" on ").theirs(resource);
-    match before.and_then(|before| found_words(&value(before))) {
+    let before = before.map(value).unwrap_or_default();
+    let words = match found_words(&before) {
         Some(found) => words.and(", found: ").theirs(found),
+        None => words,
+    };
+    match reload_words(&before) {
+        Some(commands) => words.and(", then runs: ").theirs(commands),
         None => words,
     }
 }

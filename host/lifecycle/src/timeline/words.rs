@@ -159,16 +159,24 @@ pub(crate) fn found_words(before: &Value) -> Option<String> {
         .as_object()?
         .iter()
         .filter(|(name, value)| {
-            !["identity", "rendered"].contains(&name.as_str()) && !value.is_object() && !value.is_array()
+            !["identity", "rendered", "reload"].contains(&name.as_str())
+                && !value.is_object()
+                && !value.is_array()
         })
         .map(|(name, value)| (name.clone(), value.clone()))
         .collect();
     (!shown.is_empty()).then(|| value_words(&Value::Object(shown)))
 }
 
+/// The commands that are run after a change of a file, as a change of it records that.
+pub(super) fn reload_words(before: &Value) -> Option<&str> {
+    before.get("reload").and_then(Value::as_str)
+}
+
 /// The state before a change, and of the outcome what differs from it. `unchanged` is set if the change had no effect.
 pub(super) fn transition(before: Option<&Value>, after: Option<&Value>, unchanged: bool) -> String {
     let Some(before) = before else { return "nothing was attempted".to_owned() };
+    let answered = after.is_some();
     let after = match (before, after) {
         (_, None) if unchanged => "unchanged".to_owned(),
         (_, None) => "no answer".to_owned(),
@@ -185,7 +193,9 @@ pub(super) fn transition(before: Option<&Value>, after: Option<&Value>, unchange
         (_, Some(after)) => before.get("becomes").and_then(file_words).unwrap_or_else(|| value_words(after)),
     };
     if let Some(was) = before.get("was").and_then(file_words) {
-        return format!("{was} → {after}");
+        let reload = reload_words(before).filter(|_| answered);
+        let reload = reload.map(|command| format!("; reloaded by {command}")).unwrap_or_default();
+        return format!("{was} → {after}{reload}");
     }
     // The identity by which the host recognises the resource tells a person nothing.
     let mut shown = before.clone();
