@@ -10,6 +10,7 @@ pub mod issuer;
 pub mod job;
 pub mod netns;
 pub mod openldap;
+pub mod pgbouncer;
 pub mod postgres;
 pub mod proxy;
 pub mod receiver;

@@ -4,7 +4,7 @@ use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::os::unix::process::CommandExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 pub struct Postgres {
     server: Option<Child>,
-    programs: PathBuf,
+    pub programs: PathBuf,
     /// The server does not run as root.
     user: Option<(u32, u32)>,
     dir: TempDir,
@@ -115,7 +115,7 @@ impl Postgres {
         self.dir.path().join(name)
     }
 
-    fn write(&self, name: &str, text: impl AsRef<[u8]>) {
+    pub fn write(&self, name: &str, text: impl AsRef<[u8]>) {
         fs::write(self.path(name), text).unwrap();
         fs::set_permissions(self.path(name), fs::Permissions::from_mode(0o600)).unwrap();
         self.own(name);
@@ -136,10 +136,30 @@ impl Postgres {
         command
     }
 
+    /// A program, as a command that whoever runs the tests can give: it is run by the server's user.
+    pub fn by_its_user(&self, program: &Path) -> Command {
+        let mut command = match self.user {
+            None => Command::new(program),
+            Some((user, group)) => {
+                let mut command = Command::new("setpriv");
+                command.args([format!("--reuid={user}"), format!("--regid={group}")]);
+                command.args(["--clear-groups", "--"]).arg(program);
+                command
+            }
+        };
+        command.current_dir(self.dir.path()).stdin(Stdio::null());
+        command
+    }
+
     /// `PostgreSQL`'s own client, as any role.
-    pub fn client(&self, (role, password): (&str, &str), database: &str) -> Command {
+    pub fn client(&self, who: (&str, &str), database: &str) -> Command {
+        self.client_at(self.port, who, database)
+    }
+
+    /// The same, of what listens at another port.
+    pub fn client_at(&self, port: u16, (role, password): (&str, &str), database: &str) -> Command {
         let mut command = self.program("psql");
-        let address = format!("host=127.0.0.1 port={} user={role} dbname={database}", self.port);
+        let address = format!("host=127.0.0.1 port={port} user={role} dbname={database}");
         command.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", &address]).env("PGPASSWORD", password);
         command
     }

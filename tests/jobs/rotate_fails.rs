@@ -24,8 +24,8 @@ fn comes_to(scene: &Scene, request: &str, state: &str) {
 fn is_new(scene: &Scene) {
     let fresh = scene.password("prod/app/db");
     assert!(fresh != OLD && fresh == scene.password("prod/spare/db"));
-    assert_eq!(fs::read_to_string(scene.file()).unwrap(), format!("*:*:*:app:{fresh}\n"));
-    assert!(scene.postgres.lets_in("app", &fresh, "app"));
+    assert!(scene.files_have(&fresh) && scene.postgres.lets_in("app", &fresh, "app"));
+    assert!(scene.shop_gets_in_anew());
 }
 
 #[test]
@@ -45,6 +45,7 @@ fn rotate_database_credential_fails_well() {
     };
     killed(&scene, &scene.world.copy());
     others(&scene, &gateway, &as_before);
+    untold(&scene, &gateway, &as_before);
     killed_in_the_database(&scene, &as_before);
     two_at_once(&scene, &gateway);
     scene.world.audit_is_sound();
@@ -132,6 +133,36 @@ fn others(scene: &Scene, gateway: &Gateway, as_before: &dyn Fn()) {
     }
 }
 
+/// `PgBouncer`, which has to be told of its file, does not take it, or cannot be told.
+fn untold(scene: &Scene, gateway: &Gateway, as_before: &dyn Fn()) {
+    let (world, bouncer) = (&scene.world, &scene.bouncer);
+    gateway.passes();
+    // Without being told it would go on with the old password.
+    let before = scene.verifier();
+    scene.postgres.ask("ALTER ROLE app PASSWORD 'another'");
+    scene.postgres.ask("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = 'app'");
+    assert!(!scene.shop_gets_in());
+    scene.postgres.ask(&format!("ALTER ROLE app PASSWORD '{before}'"));
+
+    bouncer.reloads_by(&format!("cat etc/databases.ini; grep -q {OLD} etc/databases.ini && exec $RELOAD"));
+    comes_to(scene, &scene.asked(), "reverted");
+    as_before();
+    let (run, _) = world.last_run();
+    let told = world.remit(&["show", &run]).exits(0).out;
+    assert!(told.contains("exit status: 1") && told.contains("back as it was, which was reloaded"), "{told}");
+
+    bouncer.reloads_by("exit 7");
+    comes_to(scene, &scene.asked(), "in-doubt");
+    let (run, _) = world.last_run();
+    let told = world.remit(&["show", &run]).exits(0).out;
+    assert!(told.contains("exit status: 7") && told.contains("may still use the other content"), "{told}");
+    let told = world.remit(&["revert", &run]).exits(5).out;
+    assert!(told.contains("exit status: 7") && told.contains("may still use the other content"), "{told}");
+    bouncer.reloads_by("exec $RELOAD");
+    world.remit(&["revert", &run]).exits(0);
+    as_before();
+}
+
 /// The host is killed while its change waits for somebody else's, and the server makes the change all the same.
 fn killed_in_the_database(scene: &Scene, as_before: &dyn Fn()) {
     let postgres = &scene.postgres;
@@ -161,11 +192,13 @@ fn killed(scene: &Scene, template: &World) {
     let request = asked_in(template, &["--without-plan", "--ttl", "24h"]);
     let begin = |_: &World| ["run", &request, "--key", "bot.key"].map(ToOwned::to_owned).to_vec();
     let found = || {
+        // Whatever became of it, who was told of it has the password.
+        assert!(scene.shop_gets_in_anew());
         Found::agreed(&[
             scene.verifier() != old,
             scene.password("prod/app/db") != OLD,
             scene.password("prod/spare/db") != OLD,
-            !fs::read_to_string(scene.file()).unwrap().contains(OLD),
+            !scene.files_have(OLD),
         ])
     };
     let name = "rotate-database-credential";

@@ -56,6 +56,8 @@ enum Task {
     Pocketbase,
     /// Install the database server that the tests use, and print the folder of its programs.
     Postgres,
+    /// Install what pools connections to the database server in the tests, and print the path of its program.
+    Pgbouncer,
     /// Install the LDAP server that the tests use, and print the path of its program.
     Openldap,
     /// Unpack Samba, by which the tests play Active Directory, and print the path of what runs its programs.
@@ -158,6 +160,10 @@ fn perform(task: Task) -> Result<()> {
         }
         Task::Postgres => {
             println!("{}", servers::postgres()?.display());
+            Ok(())
+        }
+        Task::Pgbouncer => {
+            println!("{}", servers::pgbouncer()?.display());
             Ok(())
         }
         Task::Openldap => {

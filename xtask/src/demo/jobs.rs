@@ -6,8 +6,8 @@ use crate::jobs::END_TO_END;
 use crate::{plugins, shell, test};
 
 /// The real systems, by the names that `cargo xtask test` has for them.
-const SYSTEMS: [&str; 8] =
-    ["openbao", "openldap", "postgres", "roundup", "verdaccio", "moto", "scanner", "nftables"];
+const SYSTEMS: [&str; 9] =
+    ["openbao", "openldap", "postgres", "pgbouncer", "roundup", "verdaccio", "moto", "scanner", "nftables"];
 /// The actions and connectors.
 const GUESTS: [&str; 12] = [
     "disable-stale-accounts",
