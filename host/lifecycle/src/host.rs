@@ -16,7 +16,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::issuer_keys::KeyCache;
 use crate::keyring::Keyring;
-use crate::open_requests::Claims;
+use crate::open_requests::Stated;
 use crate::setup::{Setup, Watched};
 use crate::time::Clock;
 use crate::{Config, Error, Home, Rules};
@@ -42,8 +42,8 @@ pub struct Host {
     pub(crate) issuer_keys: Arc<KeyCache>,
     /// The counters of passkeys at their last logins, which are not on record.
     pub(crate) logins: Arc<Mutex<HashMap<KeyId, u32>>>,
-    /// What the requests claim that were looked at last.
-    pub(crate) claims: Arc<Mutex<HashMap<RequestId, Arc<Claims>>>>,
+    /// What the requests state that were looked at last.
+    pub(crate) stated: Arc<Mutex<HashMap<RequestId, Arc<Stated>>>>,
     /// Held while this process puts an order on record.
     pub(crate) orders: Arc<Turns<()>>,
     /// The requests whose plans this process observed in a rehearsal.
@@ -106,7 +106,7 @@ impl Home {
             certifications: Arc::default(),
             issuer_keys: Arc::default(),
             logins: Arc::default(),
-            claims: Arc::default(),
+            stated: Arc::default(),
             orders: Arc::default(),
             observed: Arc::default(),
             watched,

@@ -10,9 +10,9 @@ use remit_trust::{Digest, Handle};
 use crate::authority::{claimed, may_be_valid};
 use crate::{Error, Host, Request, Rules};
 
-/// What a request says of its own end, and what it waits to use. It never changes, so it is read once.
+/// What a request states of its own end, and of what it is to use. It never changes, so it is read once.
 #[derive(Debug)]
-pub(crate) struct Claims {
+pub(crate) struct Stated {
     digest: Digest,
     not_after: Timestamp,
     uses: Option<u32>,
@@ -21,7 +21,7 @@ pub(crate) struct Claims {
     pub(crate) sealed: Vec<Handle>,
 }
 
-impl Claims {
+impl Stated {
     /// Nobody has checked who signed it: whoever takes a request for open loads it.
     fn read(reader: &Reader, id: RequestId) -> Result<Option<Self>, Error> {
         let acts = reader.acts(About::Request(id))?;
@@ -43,31 +43,31 @@ impl Host {
     pub fn open_requests(&self, reader: &Reader, rules: &Rules) -> Result<Vec<RequestId>, Error> {
         let now = Timestamp::now();
         let closed: HashSet<RequestId> = reader.closed_requests()?.into_iter().collect();
-        let open = self.claims(reader)?.into_iter().filter(|(id, claims)| {
-            let used_up = |uses| reader.grant_uses(&claims.digest).is_ok_and(|used| used >= uses);
+        let open = self.stated(reader)?.into_iter().filter(|(id, stated)| {
+            let used_up = |uses| reader.grant_uses(&stated.digest).is_ok_and(|used| used >= uses);
             !closed.contains(id)
-                && claims.not_after > now
-                && claims.rules == rules.digest
-                && !claims.uses.is_some_and(used_up)
+                && stated.not_after > now
+                && stated.rules == rules.digest
+                && !stated.uses.is_some_and(used_up)
         });
         Ok(open.map(|(id, _)| id).collect())
     }
 
-    /// What each request claims that is not too old to be valid, the newest first. One that cannot be read gives no authority,
+    /// What each request states that is not too old to be valid, the newest first. One that cannot be read gives no authority,
     /// and is left out.
-    pub(crate) fn claims(&self, reader: &Reader) -> Result<Vec<(RequestId, Arc<Claims>)>, Error> {
+    pub(crate) fn stated(&self, reader: &Reader) -> Result<Vec<(RequestId, Arc<Stated>)>, Error> {
         let now = Timestamp::now();
         // Those that are too old are forgotten by not being kept.
-        let before = std::mem::take(&mut *self.claims.lock().unwrap_or_else(PoisonError::into_inner));
+        let before = std::mem::take(&mut *self.stated.lock().unwrap_or_else(PoisonError::into_inner));
         let mut all = Vec::new();
         for id in reader.requests()?.into_iter().rev().take_while(|id| may_be_valid(*id, now)) {
-            let claims = match before.get(&id) {
-                Some(claims) => Some(Arc::clone(claims)),
-                None => Claims::read(reader, id)?.map(Arc::new),
+            let stated = match before.get(&id) {
+                Some(stated) => Some(Arc::clone(stated)),
+                None => Stated::read(reader, id)?.map(Arc::new),
             };
-            all.extend(claims.map(|claims| (id, claims)));
+            all.extend(stated.map(|stated| (id, stated)));
         }
-        *self.claims.lock().unwrap_or_else(PoisonError::into_inner) = all.iter().cloned().collect();
+        *self.stated.lock().unwrap_or_else(PoisonError::into_inner) = all.iter().cloned().collect();
         Ok(all)
     }
 }

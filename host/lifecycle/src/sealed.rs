@@ -178,8 +178,8 @@ fn named(host: &Host, kept: &[remit_file::Entry]) -> Result<(BTreeSet<String>, B
     let (reader, rules) = (host.journal.reader()?, host.rules()?);
     let kept: BTreeSet<&str> = kept.iter().map(digits).collect();
     let (mut open, mut closed) = (BTreeSet::new(), BTreeSet::new());
-    for (id, claims) in host.claims(&reader)? {
-        let named: Vec<String> = claims.sealed.iter().map(Handle::digits).collect();
+    for (id, stated) in host.stated(&reader)? {
+        let named: Vec<String> = stated.sealed.iter().map(Handle::digits).collect();
         if !named.iter().any(|digits| kept.contains(&**digits)) {
             continue;
         }

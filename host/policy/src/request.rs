@@ -415,6 +415,16 @@ mod tests {
         }
     }
 
+    /// What is asked has no entities for actions. If one lay in a group, a `forbid` of that group would be passed over.
+    #[test]
+    fn no_action_is_in_a_group() {
+        let actions = PARSED.as_ref().unwrap().action_entities().unwrap();
+        for action in actions.iter() {
+            assert_eq!(actions.ancestors(&action.uid()).unwrap().count(), 0, "{}", action.uid());
+        }
+        assert!(actions.len() > 5);
+    }
+
     proptest! {
         /// The schema is what policies were checked against. So whatever is asked, everything that it promises is there.
         #[test]
