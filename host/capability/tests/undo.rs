@@ -35,7 +35,7 @@ use remit_backend::{
 };
 use remit_capability::BUILT_IN;
 use remit_capability::fixture::Offline as _;
-use remit_capability::secrets::{Destroy, Disable, Enable, Given, Put, Rotate};
+use remit_capability::secrets::{Destroy, Disable, Enable, Given, Put, Reveal, Rotate};
 use remit_gate::{
     Authority, Effect, Estate, Facts, Failure, Gate, Mode, Operation, Resource, Scope, Setup, State, UndoGate,
 };
@@ -132,6 +132,8 @@ enum Loss {
     Request,
     /// It is made, but nobody learns so.
     Answer,
+    /// It arrives, and the store says no.
+    Refused,
 }
 
 /// What someone else does.
@@ -155,13 +157,14 @@ fn estates() -> impl Strategy<Value = Vec<Drawn>> {
 }
 
 fn loss() -> impl Strategy<Value = Loss> {
-    select(vec![Loss::None, Loss::Request, Loss::Answer])
+    select(vec![Loss::None, Loss::Request, Loss::Answer, Loss::Refused])
 }
 
 fn calls(effects: &'static [Effect]) -> impl Strategy<Value = Vec<Call>> {
     // A field is named or not; unnamed is right where there is just one.
     let field = prop_oneof![Just(None), select(&FIELDS[..]).prop_map(Some)];
-    let call = (select(changing(effects)), any::<Index>(), 0..5_u64, field, loss(), loss());
+    let undo_loss = select(vec![Loss::None, Loss::Request, Loss::Answer]);
+    let call = (select(changing(effects)), any::<Index>(), 0..5_u64, field, loss(), undo_loss);
     let call = call.prop_map(|(operation, secret, back, field, loss, undo_loss)| Call {
         operation,
         secret,
@@ -234,6 +237,7 @@ impl Between {
                 Loss::None => change.await,
                 Loss::Request => lost(),
                 Loss::Answer => change.await.and_then(|_| lost()),
+                Loss::Refused => Err(Failure::Denied("refused".to_owned())),
             }
         })
     }
@@ -406,8 +410,10 @@ fn scope(acceptance: &str) -> Scope {
     for interface in BUILT_IN.interfaces() {
         let (name, Some(kind)) = (&*interface.name, interface.kind.as_deref()) else { continue };
         write!(text, "[[allow]]\ncapability = \"{name}\"\nresources = [\"{kind}:**\"]\n").unwrap();
-        if matches!(interface.effect(), Effect::Change | Effect::Irrevocable) {
-            text.push_str(acceptance);
+        match interface.effect() {
+            Effect::Change | Effect::Irrevocable => text.push_str(acceptance),
+            Effect::Disclose => text.push_str("disclose = true\n"),
+            Effect::Observe => {}
         }
     }
     Scope::parse(&text, "scope.toml").unwrap()
@@ -570,7 +576,7 @@ fn in_doubt_it_comes_back_as_well(world: &World) {
         for (call, drawn) in (1_u64..).zip(&calls) {
             // What cannot be taken back must not happen, or there is no identity to speak of.
             let for_good = BUILT_IN.operation(drawn.operation).unwrap().effect == Effect::Irrevocable;
-            let loss = if for_good { Loss::Request } else { drawn.loss };
+            let loss = if for_good && drawn.loss != Loss::Refused { Loss::Request } else { drawn.loss };
             arrived.insert(call, (loss != Loss::Request, drawn.undo_loss));
             run.perform(drawn, loss).await;
         }
@@ -582,6 +588,7 @@ fn in_doubt_it_comes_back_as_well(world: &World) {
                 (true, Loss::None) => [UndoResult::Undone, UndoResult::AlreadyUndone],
                 (true, Loss::Request) => [failed(), UndoResult::Undone],
                 (true, Loss::Answer) => [failed(), UndoResult::AlreadyUndone],
+                (true, Loss::Refused) => unreachable!("no undo is refused here"),
             };
             *world.between.loss.lock().unwrap() = loss;
             let first = run.undo(change).await;
@@ -716,6 +723,35 @@ fn what_others_did_stays(world: &World) {
     });
 }
 
+/// A version that was disabled when the run began is not read in it, whatever the run does to it and whatever comes of that: its
+/// rehearsal cannot read it either.
+fn what_a_run_enabled_it_does_not_read(world: &World) {
+    let turn = select(vec![Enable::NAME, Enable::NAME, Disable::NAME, Destroy::NAME]);
+    let (earlier, turns) = (vec(values(), 0..2), vec((turn, loss()), 1..7));
+    world.holds((earlier, values(), turns), async |world, (earlier, fields, turns)| {
+        let mut drawn: Drawn = earlier.into_iter().map(|values| (values, false)).collect();
+        drawn.push((fields, true));
+        let run = world.run(&[drawn]).await;
+        let (resource, version) = run.secrets[0].clone();
+        for (turn, loss) in turns {
+            let arguments = Arguments { resource: resource.clone(), version, field: None };
+            *world.between.loss.lock().unwrap() = loss;
+            let _ = make(turn).expect("`make` knows the table")(&run.gate, arguments).await;
+            *world.between.loss.lock().unwrap() = Loss::None;
+            for field in FIELDS.map(str::to_owned) {
+                let resource = resource.clone();
+                let revealed = run.gate.observe(Reveal { resource, field, version }).await.unwrap();
+                let kept = matches!(&revealed, Err(why) if !why.to_string().contains("has no field"));
+                prop_assert!(kept, "{:?}", revealed);
+            }
+            let (resource, field) = (resource.clone(), Some("user".to_owned()));
+            let rotated = run.gate.change(Rotate { resource, field }).await.unwrap();
+            prop_assert!(matches!(rotated, Err(Failure::Conflict(_))), "{:?}", rotated);
+        }
+        Ok(())
+    });
+}
+
 /// A store that ends the test as soon as anything is to be changed in it.
 struct Untouchable(Arc<dyn SecretStore>);
 
@@ -798,6 +834,7 @@ macro_rules! properties {
 properties!(
     undone_in_reverse_nothing_is_left,
     in_doubt_it_comes_back_as_well,
+    what_a_run_enabled_it_does_not_read,
     what_cannot_come_back_is_left_alone,
     what_others_did_stays,
     rehearsed_it_touches_nothing_and_answers_alike

@@ -22,7 +22,7 @@ use crate::systems::{Checked, Systems};
 #[derive(Clone, Debug)]
 pub struct Secrets {
     routes: Routes<Served>,
-    /// The versions that this run disabled or enabled, by path and number.
+    /// The versions that this run disabled or enabled, by path and number, and which of the two.
     turned: Arc<Mutex<BTreeMap<(String, u64), Turn>>>,
 }
 
@@ -77,19 +77,26 @@ impl Secrets {
         Self { routes, turned: Arc::default() }
     }
 
-    /// What this run did to the state of a version, or played; none if nothing.
+    /// Whether this run disabled or enabled a version, or played it; none if neither.
     #[must_use]
     pub fn turned(&self, resource: &Resource, version: u64) -> Option<Turn> {
         self.turns().get(&(resource.path().to_owned(), version)).copied()
     }
 
-    /// Notes what this run does to the state of a version; none takes it back.
-    pub fn note_turn(&self, resource: &Resource, version: u64, turn: Option<Turn>) {
-        let of = (resource.path().to_owned(), version);
-        match turn {
-            Some(turn) => self.turns().insert(of, turn),
-            None => self.turns().remove(&of),
-        };
+    /// Notes that this run disables or enables a version. The first note stays: what comes after it is to destroy the version, which
+    /// may fail, or to take the first back.
+    pub fn note_turn(&self, resource: &Resource, version: u64, turn: Turn) {
+        if turn != Turn::Destroy {
+            self.turns().entry((resource.path().to_owned(), version)).or_insert(turn);
+        }
+    }
+
+    /// Takes back the note of a turn that did not come about, and no other.
+    pub fn forget_turn(&self, resource: &Resource, version: u64, turn: Turn) {
+        let (mut turns, of) = (self.turns(), (resource.path().to_owned(), version));
+        if turns.get(&of) == Some(&turn) {
+            turns.remove(&of);
+        }
     }
 
     /// Refuses to read a version that this run enabled. A rehearsal cannot, because it is disabled then; and a run is not given what its

@@ -141,17 +141,17 @@ impl Aim<'_> {
         by: &Permit<'_, O>,
     ) -> Result<(), Failure> {
         let target = Target { secret: self.resource, identity: by.before().undo.identity.as_ref() };
-        on.note_turn(self.resource, self.version, Some(turn));
+        on.note_turn(self.resource, self.version, turn);
         let done = on.store(self.resource)?.turn(target, self.version, turn, by.authority()).await;
         if done.as_ref().is_err_and(Failure::is_definite) {
-            on.note_turn(self.resource, self.version, None);
+            on.forget_turn(self.resource, self.version, turn);
         }
         done
     }
 
     fn play(self, turn: Turn, on: &Secrets) {
         if let Some(played) = on.played(self.resource) {
-            on.note_turn(self.resource, self.version, Some(turn));
+            on.note_turn(self.resource, self.version, turn);
             played.turn(self.resource, self.version, turn);
         }
     }
