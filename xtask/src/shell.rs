@@ -36,6 +36,16 @@ pub(crate) fn cargo_program() -> std::ffi::OsString {
 pub(crate) fn cargo<const N: usize>(args: [&str; N]) -> Result<Command> {
     let mut command = Command::new(cargo_program());
     command.args(args).current_dir(root()).env("CARGO_TARGET_DIR", target()?);
+    // What `cargo run` says of this program. The build of ring looks at it: with it, ring and all that uses it would be
+    // built again and again, for this program without it and for what this program builds with it.
+    for (name, _) in std::env::vars_os() {
+        if name
+            .to_str()
+            .is_some_and(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_"))
+        {
+            command.env_remove(name);
+        }
+    }
     Ok(command)
 }
 
