@@ -101,7 +101,7 @@ impl RequestFilter {
                 Status::Approved => waiting_for_room(reader, rules, &state)?,
                 _ => Vec::new(),
             };
-            found.requests.push(RequestView::listed(rules, &state, status, waits));
+            found.requests.push(RequestView::listed(reader, rules, &state, status, waits)?);
         }
         Ok((found, unreadable))
     }

@@ -214,7 +214,7 @@ fn expired(host: &Host) -> Result<Vec<RequestId>, Error> {
         let on_record = acts.iter().any(|(_, act)| matches!(act.event, LedgerEvent::Expired));
         let Ok(state) = RequestState::load(&reader, &rules, id) else { continue };
         let over = now >= state.request.not_after && state.closed.is_none();
-        let unused = state.request.uses.is_some_and(|uses| state.started < uses);
+        let unused = state.request.uses.is_some() && !state.is_used_up();
         if over && unused && !on_record {
             expired.push(id);
         }

@@ -80,13 +80,18 @@ impl RequestView {
             RequestedAuthority::Standing(standing) => Some(budgets(reader, state, standing)?),
             RequestedAuthority::Run { .. } => None,
         };
-        let listed = Self::listed(rules, state, state.status(rules), waits);
+        let listed = Self::listed(reader, rules, state, state.status(rules), waits)?;
         Ok(Self { differs: differences(reader, state)?, budgets, ..listed })
     }
 
     /// The view of a request in a list.
-    #[must_use]
-    pub fn listed(rules: &Rules, state: &RequestState, status: Status, waits_for_room: Vec<String>) -> Self {
+    pub fn listed(
+        reader: &Reader,
+        rules: &Rules,
+        state: &RequestState,
+        status: Status,
+        waits_for_room: Vec<String>,
+    ) -> Result<Self, Error> {
         let name = status.name().to_owned();
         let (missing, why) = match status {
             Status::Waiting(lacks) => (lacks.needs.into_iter().map(Needed::from).collect(), None),
@@ -101,7 +106,7 @@ impl RequestView {
             counts: given.counts.is_ok(),
             why_not: given.counts.as_ref().err().cloned(),
         };
-        Self {
+        Ok(Self {
             requester_kind: rules.principals.get(&state.request.requester).map(|principal| principal.kind),
             proof: state.proof,
             operator: rules.operator(&state.request.requester).map(ToOwned::to_owned),
@@ -113,11 +118,11 @@ impl RequestView {
             why,
             missing,
             approvals: state.approvals.iter().map(approval).collect(),
-            started: state.started,
+            started: state.started.map_or_else(|| reader.grant_uses(&state.digest), Ok)?,
             differs: Vec::new(),
             waits_for_room,
             budgets: None,
-        }
+        })
     }
 
     /// The view as a server sent it, with all that follows from the request itself computed here: a server that was taken over

@@ -31,8 +31,8 @@ pub struct RequestState {
     pub approvals: Vec<Given>,
     /// Why the request gives no authority any more, if it was denied, voided or revoked; otherwise none.
     pub closed: Option<String>,
-    /// How many runs have started under it.
-    pub started: u32,
+    /// How many of the runs that it allows have started. None if it allows any number: to count them would take longer with each run.
+    pub started: Option<u32>,
     /// The facts that policies decide on. The counts of used budgets in it are from when it was read; a start reads them
     /// again while no other run can start.
     pub(crate) policy_request: PolicyRequest,
@@ -169,7 +169,7 @@ impl RequestState {
         }
         let mut state = Self {
             policy_request: policy_request(reader, rules, &request, holder.proof)?,
-            started: reader.grant_uses(&digest)?,
+            started: request.uses.map(|_| reader.grant_uses(&digest)).transpose()?,
             key,
             proof: holder.proof,
             envelope: statement.document.clone(),
@@ -322,7 +322,7 @@ impl RequestState {
         if let Some(why) = &self.closed {
             return Status::Closed(why.clone());
         }
-        if self.request.uses.is_some_and(|uses| self.started >= uses) {
+        if self.is_used_up() {
             return Status::Used;
         }
         if Timestamp::now() >= self.request.not_after {
@@ -336,6 +336,11 @@ impl RequestState {
             Ok(lacks) => Status::Waiting(lacks),
             Err(why) => Status::Forbidden(why),
         }
+    }
+
+    /// Whether all the runs that it allows have started.
+    pub(crate) fn is_used_up(&self) -> bool {
+        self.request.uses.is_some_and(|uses| self.started.is_some_and(|started| started >= uses))
     }
 
     /// Which approvals it needs, and how many of each are missing.

@@ -305,7 +305,10 @@ pub(super) fn check_usable(
             let without_effect: String = without_effect.collect();
             return refuse(format!("approvals are missing: {}{without_effect}", missing.join(", ")));
         }
-        Status::Used => return refuse(format!("it is used up: {} run(s) have started", state.started)),
+        Status::Used => {
+            let started = state.started.unwrap_or_default();
+            return refuse(format!("it is used up: {started} run(s) have started"));
+        }
         Status::Expired => return refuse(format!("it expired at {}", state.request.not_after)),
         Status::Closed(why) | Status::Forbidden(why) => return refuse(why),
     }

@@ -61,13 +61,13 @@ fn waiting(
         match state.status(rules) {
             status @ Status::Approved => {
                 let waits = waiting_for_room(reader, rules, &state)?;
-                found.ready.push(RequestView::listed(rules, &state, status, waits));
+                found.ready.push(RequestView::listed(reader, rules, &state, status, waits)?);
             }
             Status::Waiting(_) if may_approve(reader, rules, &state, viewer.caller.0.name()) => {
                 found.mine.push(RequestView::of(reader, rules, &state)?);
             }
             status @ Status::Waiting(_) => {
-                found.others.push(RequestView::listed(rules, &state, status, Vec::new()));
+                found.others.push(RequestView::listed(reader, rules, &state, status, Vec::new())?);
             }
             _ => {}
         }
