@@ -151,6 +151,51 @@ fn a_start_answers_before_the_end_and_nobody_need_wait_for_it() {
     });
 }
 
+/// A start that shares no budget waits for no other, not even for one that is stuck. Those that share one are counted one by one.
+#[test]
+fn only_starts_that_share_a_budget_wait_for_each_other() {
+    let (threads, house) = house();
+    threads.block_on(async {
+        let home = &house.host.home;
+        let start = async |request| {
+            let starting = house.bot.execute(&house.host, request, None);
+            tokio::time::timeout(Duration::from_millis(1500), starting).await
+        };
+        let stuck = fs::File::create(home.path().join("start.lock")).unwrap();
+        stuck.lock().unwrap();
+        start(house.approved("0", 1).await).await.expect("it waits for nobody").unwrap();
+
+        // The attribute is spelled so that its name is not in the text.
+        let budget = r#"@id("budget") forbid (principal, action == Remit::Action::"trigger", resource)
+            when { resource["spent\u{42}yRequester"] >= 1 };"#;
+        fs::write(home.policies().join("budget.cedar"), budget).unwrap();
+        home.sign_rules(&Signer::load(&house.folder().join("alice.key")).unwrap(), |_| true).unwrap();
+        let mut requests = Vec::new();
+        for n in 0..8 {
+            requests.push(house.approved(&format!("[\"app/{n}\"]"), 1).await);
+        }
+        start(requests[0]).await.expect_err("it waits");
+        drop(stuck);
+        let runs: Vec<_> = requests
+            .into_iter()
+            .map(|request| {
+                let house = Arc::clone(&house);
+                tokio::spawn(async move { house.bot.execute(&house.host, request, None).await })
+            })
+            .collect();
+        let mut won = 0;
+        for run in runs {
+            match run.await.unwrap() {
+                Ok(done) => won += usize::from(done.state == RunState::Succeeded),
+                Err(Error::Forbidden { what: "start this", .. }) => {}
+                Err(other) => panic!("{other}"),
+            }
+        }
+        assert_eq!(won, 1);
+    });
+    assert_eq!(sound(&house), 2);
+}
+
 #[test]
 fn one_trigger_starts_one_run_however_often_it_is_sent() {
     let (threads, house) = house();

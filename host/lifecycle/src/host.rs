@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs::{self, File};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
@@ -32,8 +33,10 @@ pub struct Host {
     /// The sandbox that checks and runs actions.
     pub sandbox: Arc<Sandbox>,
     pub(crate) keyring: Arc<Keyring>,
-    /// Held while this process puts the start of a run on record.
+    /// Held while this process puts the start of a run on record that shares a budget with others.
     pub(crate) starts: Arc<Turns<()>>,
+    /// Held while it does so with one that shares none: see [`Self::starts_of`].
+    starts_of: [Arc<Turns<()>>; 32],
     /// Held while this process puts a request on record.
     pub(crate) submissions: Arc<Turns<()>>,
     /// Held while this process certifies a key.
@@ -102,6 +105,7 @@ impl Home {
             journal,
             sandbox: Arc::new(sandbox),
             starts: Arc::default(),
+            starts_of: Default::default(),
             submissions: Arc::default(),
             certifications: Arc::default(),
             issuer_keys: Arc::default(),
@@ -134,6 +138,15 @@ impl Host {
     /// signed.
     pub fn rules(&self) -> Result<Arc<Rules>, Error> {
         blocking(|| self.watched.rules())
+    }
+
+    /// The lock for starts under this request, within this process: who sends one trigger twice at once is told that it is on record.
+    /// Some requests have one lock in common.
+    pub(crate) fn starts_of(&self, request: RequestId) -> &Arc<Turns<()>> {
+        let mut hasher = DefaultHasher::new();
+        request.hash(&mut hasher);
+        let [any, ..] = hasher.finish().to_le_bytes();
+        &self.starts_of[usize::from(any) % self.starts_of.len()]
     }
 
     /// The systems that runs can reach: those of the configuration, unless others were [set](Self::serve).

@@ -1,15 +1,16 @@
-//! Locks that only one task can hold, among all processes that have the home open.
+//! Locks that only one task can hold, of this process or among all processes that have the home open.
 
 use std::fs::{File, TryLockError};
 use std::sync::Arc;
 
+use remit_engine::blocking;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::{Error, Host};
 
-/// A lock that is held: within this process, and among all processes that have the home open.
+/// A lock that is held: within this process, and mostly among all processes that have the home open.
 pub(crate) struct Turn {
-    _everywhere: File,
+    _everywhere: Option<File>,
     _here: OwnedMutexGuard<()>,
 }
 
@@ -20,18 +21,21 @@ impl Turn {
         // of this process waits for the file.
         let here = Arc::clone(here).lock_owned().await;
         let path = host.home.path().join(name);
-        let lock = move || -> Result<File, Error> {
-            let failed = |error: std::io::Error| Error::kept(&path, &error);
-            let file = remit_file::lock(&path).map_err(failed)?;
-            match file.try_lock() {
-                Ok(()) => Ok(file),
-                Err(TryLockError::WouldBlock) => file.lock().map_err(failed).map(|()| file),
-                Err(TryLockError::Error(error)) => Err(failed(error)),
+        let failed = |error: std::io::Error| Error::kept(&path, &error);
+        let file = blocking(|| remit_file::lock(&path)).map_err(failed)?;
+        let file = match file.try_lock() {
+            Ok(()) => file,
+            Err(TryLockError::WouldBlock) => {
+                let wait = tokio::task::spawn_blocking(move || file.lock().map(|()| file));
+                wait.await.map_err(|error| failed(error.into()))?.map_err(failed)?
             }
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
         };
-        let everywhere = tokio::task::spawn_blocking(lock)
-            .await
-            .map_err(|error| Error::kept(host.home.path(), &error.into()))??;
-        Ok(Self { _everywhere: everywhere, _here: here })
+        Ok(Self { _everywhere: Some(file), _here: here })
+    }
+
+    /// Waits for the lock within this process alone.
+    pub(crate) async fn take_here(here: &Arc<Mutex<()>>) -> Self {
+        Self { _everywhere: None, _here: Arc::clone(here).lock_owned().await }
     }
 }

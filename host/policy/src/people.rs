@@ -3,7 +3,6 @@
 
 use std::collections::BTreeSet;
 
-use cedar_policy::Policy;
 use remit_trust::issuers::Proof;
 use serde_json::Value;
 
@@ -101,8 +100,8 @@ const WORDS: [(&str, &str, &[&str]); 3] = [
     ("requesterProof", "proof of who somebody is", &Proof::NAMES),
 ];
 
-/// What is wrong with a value that a policy compares with such an attribute, and the value: nothing ever has it.
-pub(crate) fn no_word(policy: &Policy) -> Option<(String, String)> {
+/// What is wrong with a value that a policy compares with such an attribute, and the value: nothing ever has it. `policy` is its JSON.
+pub(crate) fn no_word(policy: &Value) -> Option<(String, String)> {
     fn values(node: &Value) -> impl Iterator<Item = &str> {
         let set = node.get("Set").and_then(Value::as_array).into_iter().flatten();
         std::iter::once(node).chain(set).filter_map(|node| node.get("Value")?.as_str())
@@ -118,8 +117,7 @@ pub(crate) fn no_word(policy: &Policy) -> Option<(String, String)> {
         let word = values(other).find(|word| !words.contains(word))?;
         Some((format!("`{}` is no {what} ({})", word.escape_debug(), words.join(", ")), word.to_owned()))
     };
-    let json = policy.to_json().ok()?;
-    let mut nodes = vec![&json];
+    let mut nodes = vec![policy];
     while let Some(node) = nodes.pop() {
         if let Some(found) = wrong(node) {
             return Some(found);

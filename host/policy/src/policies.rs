@@ -220,7 +220,8 @@ impl Policies {
                 _ => {}
             }
         }
-        if let Some((why, word)) = people::no_word(policy) {
+        let json = policy.to_json().map_err(|why| wrong(why.to_string()))?;
+        if let Some((why, word)) = people::no_word(&json) {
             return Err(match text.find(&format!("\"{word}\"")) {
                 Some(offset) => Spot::at(file, text, offset).wrong(&why),
                 None => wrong(why),
@@ -230,7 +231,8 @@ impl Policies {
         if let Some(says) = annotation("says") {
             self.says.insert(name.clone(), says.to_owned());
         }
-        if policy.to_string().contains("spentBy") {
+        // Not in its text, where an escape can hide it.
+        if json.to_string().contains("spentBy") {
             self.budgets.insert(name.clone());
         }
         let require = |action: &EntityUid| action.id().unescaped() == "require";
@@ -285,6 +287,12 @@ impl Policies {
     #[must_use]
     pub fn is_budget(&self, name: &str) -> bool {
         self.budgets.contains(name)
+    }
+
+    /// Whether any policy depends on recent changes.
+    #[must_use]
+    pub fn have_budgets(&self) -> bool {
+        !self.budgets.is_empty()
     }
 
     /// The kinds of resources that the policies were checked against.

@@ -118,7 +118,7 @@ struct Export {
 impl Request {
     pub(crate) async fn run(self, place: &Place) -> Done {
         match (self.about, place.server()?) {
-            (None, None) => self.make.run(place.home()?).await,
+            (None, None) => Box::pin(self.make.run(place.home()?)).await,
             (None, Some(server)) => self.make.run_at(&server).await,
             (Some(About::Show(show)), None) => {
                 let home = place.home()?;

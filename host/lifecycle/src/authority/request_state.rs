@@ -169,7 +169,11 @@ impl RequestState {
         }
         let mut state = Self {
             policy_request: policy_request(reader, rules, &request, holder.proof)?,
-            started: request.uses.map(|_| reader.grant_uses(&digest)).transpose()?,
+            started: request
+                .uses
+                .filter(|uses| *uses < u32::MAX)
+                .map(|_| reader.grant_uses(&digest))
+                .transpose()?,
             key,
             proof: holder.proof,
             envelope: statement.document.clone(),

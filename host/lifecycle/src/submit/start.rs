@@ -1,5 +1,7 @@
 //! Starts of runs under a request. Everything is checked at the last moment, with the bytes that run.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use remit_engine::blocking;
 use remit_gate::{Limits, Plan, Scope};
@@ -114,7 +116,7 @@ pub async fn submit_start(
     what: Option<(&Candidate, &Input)>,
 ) -> Result<Start, Error> {
     let accept = || accept(host, signed);
-    let (trigger, state) = blocking(accept)?;
+    let (rules, trigger, state) = blocking(accept)?;
     let kept;
     let candidate = match what {
         Some((candidate, _)) => candidate,
@@ -147,11 +149,15 @@ pub async fn submit_start(
         check_plan(host, &trigger.by, &state, plan, what).await?;
     }
     let sealed = sealed::open(host, state.request.owner_of_input(trigger.by.name()), &input)?;
-    let turn = Turn::take(host, "start.lock", &host.starts).await?;
+    let turn = if shares_budget(&rules, &state) {
+        Turn::take(host, "start.lock", &host.starts).await?
+    } else {
+        Turn::take_here(host.starts_of(state.request.id)).await
+    };
     let grant = blocking(|| {
-        // Approvals, revocations and budgets are read now, while no other run can start.
-        let (trigger, state) = accept()?;
-        let (rules, reader) = (host.rules()?, host.journal.reader()?);
+        // Approvals, revocations and budgets are read now, while no other run can start that shares a budget.
+        let (rules, trigger, state) = accept()?;
+        let reader = host.journal.reader()?;
         let start = policy_request_of_start(&reader, &state.policy_request, trigger.by.name())?;
         check_start(&reader, &rules, &trigger.by.who(), &start, &state.request.powers(), &state)?;
         grant(&reader, &state, &trigger, state.request.scope.clone(), state.request.plan().cloned())
@@ -159,8 +165,20 @@ pub async fn submit_start(
     Ok(Start::Started(begin(host, candidate, (&input, sealed), grant, turn).await?))
 }
 
-/// Checks a signed trigger against the journal as it is now.
-fn accept(host: &Host, signed: &Envelope) -> Result<(Accepted<Trigger>, RequestState), Error> {
+/// Whether another start may use up what this one counts on, between its last look and its record. Such starts wait for each other.
+/// The runs that a request itself allows are counted by the journal when the start is written.
+///
+/// It answers the same whenever it is asked about one request: a request is good under one version of the rules.
+fn shares_budget(rules: &Rules, state: &RequestState) -> bool {
+    let request = &state.request;
+    // Of two break-glass runs, the second waits for the review of the first.
+    request.break_glass
+        || matches!(request.asks, RequestedAuthority::Standing(_))
+        || rules.policies.have_budgets()
+}
+
+/// Checks a signed trigger against the journal and the rules as they are now, and returns these rules.
+fn accept(host: &Host, signed: &Envelope) -> Result<(Arc<Rules>, Accepted<Trigger>, RequestState), Error> {
     let (rules, reader) = (host.rules()?, host.journal.reader()?);
     let trigger = Accepted::<Trigger>::check(&rules, &reader, signed)?;
     trigger.check_made_at(trigger.document.run.made())?;
@@ -177,7 +195,7 @@ fn accept(host: &Host, signed: &Envelope) -> Result<(Accepted<Trigger>, RequestS
     {
         return Err(refused::<Trigger>("it is for another action, or another input, than its request"));
     }
-    Ok((trigger, state))
+    Ok((rules, trigger, state))
 }
 
 /// Starts a run under a standing scope, if what it would do is inside.
@@ -187,7 +205,7 @@ async fn start_standing(
     state: &RequestState,
     standing: &StandingScope,
     (candidate, input): (&Candidate, &Input),
-    accept: impl Fn() -> Result<(Accepted<Trigger>, RequestState), Error>,
+    accept: impl Fn() -> Result<(Arc<Rules>, Accepted<Trigger>, RequestState), Error>,
 ) -> Result<Start, Error> {
     let reason = trigger.document.reason.as_deref().unwrap_or_default();
     check_reason(reason)?;
@@ -206,8 +224,8 @@ async fn start_standing(
     let sealed = sealed::open(host, state.request.owner_of_input(trigger.by.name()), input)?;
     let turn = Turn::take(host, "start.lock", &host.starts).await?;
     let inside = blocking(|| {
-        let (trigger, state) = accept()?;
-        let (rules, reader) = (host.rules()?, host.journal.reader()?);
+        let (rules, trigger, state) = accept()?;
+        let reader = host.journal.reader()?;
         let request = (&state.policy_request, &state.request.scope, &*state.request.connectors);
         let start = policy_request_of_standing_run(&reader, request, trigger.by.name(), &plan.steps)?;
         let inside = match outside {
