@@ -7,6 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use remit_file::Kind;
 use remit_tlog::{Checkpoint, Frontier, NoteSigner, NoteVerifier};
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Transaction, TransactionBehavior, params};
 
 use crate::JournalError;
@@ -53,12 +54,21 @@ pub(crate) fn open(path: &Path, signer: &NoteSigner) -> Result<Connection, Journ
 pub(crate) fn connect(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let database = Connection::open_with_flags(path, flags)?;
-    database.busy_timeout(Duration::from_secs(30))?;
-    database.set_prepared_statement_cache_capacity(64);
+    configure(&database)?;
     database.pragma_update(None, "synchronous", "FULL")?;
     // A deleted key must not remain in free pages of the file.
     database.pragma_update(None, "secure_delete", "ON")?;
     Ok(database)
+}
+
+/// What every connection has.
+fn configure(database: &Connection) -> rusqlite::Result<()> {
+    database.busy_timeout(Duration::from_secs(30))?;
+    database.set_prepared_statement_cache_capacity(64);
+    // How a statement is carried out does not depend on the values that it is given. Otherwise a statement that is kept is parsed
+    // again for each new value (sqlite.org/queryplanner-ng.html, "query planner stability guarantee").
+    database.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    Ok(())
 }
 
 /// Makes an empty journal, completely or not at all: it is built in another file, which then gets the journal's name.
@@ -96,8 +106,7 @@ pub(crate) fn open_read_only(path: &Path) -> Result<Connection, JournalError> {
     let sql = |error: rusqlite::Error| JournalError::sqlite(path, &error);
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let database = Connection::open_with_flags(path, flags).map_err(sql)?;
-    database.busy_timeout(Duration::from_secs(30)).map_err(sql)?;
-    database.set_prepared_statement_cache_capacity(64);
+    configure(&database).map_err(sql)?;
     match check_version(path, &database) {
         Ok(()) => Ok(database),
         // SQLite writes beside the file even to read it. Where it cannot, the storage is read-only, and the file does not
