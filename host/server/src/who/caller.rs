@@ -16,7 +16,7 @@ use remit_trust::principals::PrincipalKind;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::dpop::{self, Call};
+use super::dpop::{self, Call, NotNoted, USED};
 use super::session::Opened;
 use crate::app::App;
 use crate::problem::{Answer, Problem};
@@ -158,12 +158,19 @@ impl FromRequestParts<App> for Caller {
         let proof = one(parts, "dpop", BAD_PROOF)?;
         let url = format!("{}{}", app.url, parts.uri.path());
         let call = Call { method: parts.method.as_str(), url: &url, token, thumbprint: &session.thumbprint };
-        dpop::check(&proof, &call, &app.sessions.used)
-            .map_err(|why| unproven(format!("this DPoP proof is not accepted: {why}"), BAD_PROOF))?;
+        let not_accepted = |why| unproven(format!("this DPoP proof is not accepted: {why}"), BAD_PROOF);
+        let proof = dpop::check(&proof, &call, &app.sessions.used).map_err(not_accepted)?;
         // Its key may have been revoked since, or its time may be over.
         let by = app.host.identify(&session.key)?;
         let Ok(toll) = Toll::from_request_parts(parts, app).await;
         toll.by_principal(app, by.name())?;
+        app.sessions.used.note(proof, Timestamp::now()).map_err(|why| match why {
+            NotNoted::Used => not_accepted(USED.to_owned()),
+            NotNoted::Full => {
+                let why = "as many calls were made within two minutes as this server can remember";
+                Problem::new(StatusCode::SERVICE_UNAVAILABLE, "failed::room", why).retry_after(60)
+            }
+        })?;
         Ok(Self(by))
     }
 }

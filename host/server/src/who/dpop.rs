@@ -1,7 +1,7 @@
 //! Proofs of possession (`DPoP`, RFC 9449): whoever has only overheard a token cannot use it.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -13,8 +13,10 @@ use remit_trust::jws::{Jwk, Unverified};
 
 /// How old a proof may be, and by how much the clock of who made it may be ahead.
 const FRESH: SignedDuration = SignedDuration::from_secs(60);
-/// How many proofs are remembered. More within [`FRESH`] are refused, so that none can be used twice.
+/// How many proofs are remembered. While that many were used lately, calls are refused, so that none can be used twice.
 const MOST: usize = 200_000;
+/// How long it is at least from one sweep of what is remembered to the next.
+const SWEPT: SignedDuration = SignedDuration::from_secs(1);
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -36,22 +38,58 @@ struct Claims {
 
 /// The proofs that were used in the last minutes.
 #[derive(Debug, Default)]
-pub(crate) struct Used(Mutex<HashMap<Digest, Timestamp>>);
+pub(crate) struct Used(Mutex<Noted>);
+
+#[derive(Debug, Default)]
+struct Noted {
+    /// When each was used.
+    at: HashMap<Digest, Timestamp>,
+    /// When those were last forgotten that are too old to be accepted.
+    swept: Timestamp,
+}
+
+/// A proof that is good for its call. It is used when it is [noted](Used::note), and not before: a call that is refused for another
+/// reason uses up neither the proof nor the room to remember it.
+#[must_use]
+pub(crate) struct Unused(Digest);
+
+/// Why a good proof is not accepted.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum NotNoted {
+    /// It was used before.
+    Used,
+    /// As many were used lately as are remembered.
+    Full,
+}
+
+/// Of a proof that comes a second time.
+pub(crate) const USED: &str = "it was used before: make one for each call";
 
 impl Used {
-    /// Notes a proof. An error if it was used before.
-    fn note(&self, proof: Digest, now: Timestamp) -> Result<(), String> {
-        let mut used = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if used.len() >= MOST {
-            used.retain(|_, at| now.duration_since(*at) <= FRESH + FRESH);
+    /// Notes that a proof is used now.
+    pub(crate) fn note(&self, proof: Unused, now: Timestamp) -> Result<(), NotNoted> {
+        let mut noted = self.noted();
+        // All of them are looked at, so not for every call while it is full.
+        if noted.at.len() >= MOST && now.duration_since(noted.swept).abs() >= SWEPT {
+            noted.swept = now;
+            noted.at.retain(|_, at| now.duration_since(*at) <= FRESH + FRESH);
         }
-        if used.len() >= MOST {
-            return Err("too many proofs were used within a minute".to_owned());
+        if noted.at.contains_key(&proof.0) {
+            return Err(NotNoted::Used);
         }
-        match used.insert(proof, now) {
-            None => Ok(()),
-            Some(_) => Err("it was used before: make one for each call".to_owned()),
+        if noted.at.len() >= MOST {
+            return Err(NotNoted::Full);
         }
+        noted.at.insert(proof.0, now);
+        Ok(())
+    }
+
+    fn has(&self, proof: &Digest) -> bool {
+        self.noted().at.contains_key(proof)
+    }
+
+    fn noted(&self) -> MutexGuard<'_, Noted> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -67,8 +105,8 @@ pub(crate) struct Call<'a> {
     pub(crate) thumbprint: &'a str,
 }
 
-/// Checks a proof for one call.
-pub(crate) fn check(proof: &str, call: &Call<'_>, used: &Used) -> Result<(), String> {
+/// Checks that a proof is for one call and was not used.
+pub(crate) fn check(proof: &str, call: &Call<'_>, used: &Used) -> Result<Unused, String> {
     let parsed = Unverified::<Header>::parse(proof)?;
     let header = &parsed.header;
     if header.typ != "dpop+jwt" {
@@ -99,14 +137,14 @@ pub(crate) fn check(proof: &str, call: &Call<'_>, used: &Used) -> Result<(), Str
     if header.jwk.thumbprint() != call.thumbprint {
         return Err("it is by another key than the token is bound to".to_owned());
     }
-    // Last, so that only holders of a token can add to what is remembered.
-    used.note(Digest::of(format!("{} {}", call.thumbprint, claims.jti).as_bytes()), now)
+    let proof = Digest::of(format!("{} {}", call.thumbprint, claims.jti).as_bytes());
+    if used.has(&proof) { Err(USED.to_owned()) } else { Ok(Unused(proof)) }
 }
 
 /// Whether a proof is for a call with this method, URL, token and thumbprint of the token's key, if it was not used before. A
 /// server looks by itself; this is for tests and fuzzers.
 pub fn check_proof(proof: &str, [method, url, token, thumbprint]: [&str; 4]) -> Result<(), String> {
-    check(proof, &Call { method, url, token, thumbprint }, &Used::default())
+    check(proof, &Call { method, url, token, thumbprint }, &Used::default()).map(drop)
 }
 
 #[cfg(test)]
@@ -168,7 +206,7 @@ mod tests {
         fn try_it(&self, header: &str, claims: &str) -> Result<(), String> {
             let thumbprint = self.thumbprint();
             let call = Call { method: "GET", url: URL, token: TOKEN, thumbprint: &thumbprint };
-            check(&self.token(header, claims), &call, &Used::default())
+            check(&self.token(header, claims), &call, &Used::default()).map(drop)
         }
     }
 
@@ -198,9 +236,27 @@ mod tests {
             let mut claims = claims();
             claims["htu"] = format!("{URL}?limit=1#x").into();
             let proof = maker.token(&maker.header().to_string(), &claims.to_string());
-            check(&proof, &call, &used).expect("it is good");
-            assert!(check(&proof, &call, &used).unwrap_err().contains("used before"));
+            // Of two at once, one is accepted.
+            let now = Timestamp::now();
+            let [first, second] = [(); 2].map(|()| check(&proof, &call, &used).expect("it is good"));
+            assert_eq!(used.note(first, now), Ok(()));
+            assert_eq!(used.note(second, now), Err(NotNoted::Used));
+            assert!(check(&proof, &call, &used).err().unwrap().contains("used before"));
         }
+    }
+
+    #[test]
+    fn as_many_proofs_as_there_is_room_for_are_remembered_until_none_is_good() {
+        let (used, now) = (Used::default(), Timestamp::now());
+        let proof = |n: usize| Unused(Digest::of(&n.to_le_bytes()));
+        for n in 0..MOST {
+            used.note(proof(n), now).unwrap();
+        }
+        assert_eq!(used.note(proof(MOST), now), Err(NotNoted::Full));
+        assert_eq!(used.note(proof(0), now + FRESH + FRESH), Err(NotNoted::Used));
+        let later = now + FRESH + FRESH + SWEPT + SWEPT;
+        assert_eq!(used.note(proof(MOST), later), Ok(()));
+        assert_eq!(used.noted().at.len(), 1);
     }
 
     #[test]
@@ -277,7 +333,7 @@ mod tests {
         let thumbprint = maker.thumbprint();
         let call = Call { method: "GET", url: URL, token: TOKEN, thumbprint: &thumbprint };
         let proof = other.token(&other.header().to_string(), &claims().to_string());
-        assert!(check(&proof, &call, &Used::default()).unwrap_err().contains("another key"));
+        assert!(check(&proof, &call, &Used::default()).err().unwrap().contains("another key"));
         for mangled in ["", ".", "..", "a.b", "a.b.c.d", "a.b.c", "\u{e9}.a.b"] {
             assert!(check(mangled, &call, &Used::default()).is_err(), "{mangled}");
         }
