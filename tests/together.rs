@@ -21,8 +21,8 @@ use jiff::SignedDuration;
 use remit_gate::Scope;
 use remit_journal::{Event, RequestId, RunState};
 use remit_lifecycle::{
-    ActionSelector, Decision, Error, Home, Input, RequestOptions, StandingScope, Start, Under, prepare_start,
-    submit_start,
+    ActionSelector, Decision, Error, Finished, Home, Input, RequestOptions, StandingScope, Start, Under,
+    prepare_start, submit_start,
 };
 use remit_sandbox::Candidate;
 use remit_trust::Signer;
@@ -44,20 +44,31 @@ fn sound(house: &House) -> u64 {
     house.host.journal.reader().unwrap().verify(&key, None).unwrap().runs
 }
 
+/// Starts a run under each of these, all at the same time, and waits for their ends.
+async fn all_at_once(house: &Arc<House>, requests: Vec<RequestId>) -> Vec<Result<Finished, Error>> {
+    let start = |request| {
+        let house = Arc::clone(house);
+        tokio::spawn(async move { house.bot.execute(&house.host, request, None).await })
+    };
+    let starting: Vec<_> = requests.into_iter().map(start).collect();
+    let mut ended = Vec::new();
+    for run in starting {
+        let run = tokio::time::timeout(Duration::from_secs(120), run).await.expect("none waits for ever");
+        ended.push(run.unwrap());
+    }
+    ended
+}
+
 #[test]
 fn many_runs_start_at_once_and_all_end() {
     let (threads, house) = house();
     threads.block_on(async {
-        let mut runs = Vec::new();
+        let mut requests = Vec::new();
         for n in 0..MANY {
-            let request = house.approved(&format!("[\"app/{n}\"]"), 1).await;
-            let house = Arc::clone(&house);
-            runs.push(tokio::spawn(async move { house.bot.execute(&house.host, request, None).await }));
+            requests.push(house.approved(&format!("[\"app/{n}\"]"), 1).await);
         }
-        for run in runs {
-            let done =
-                tokio::time::timeout(Duration::from_secs(120), run).await.expect("none waits for ever");
-            assert_eq!(done.unwrap().unwrap().state, RunState::Succeeded);
+        for run in all_at_once(&house, requests).await {
+            assert_eq!(run.unwrap().state, RunState::Succeeded);
         }
     });
     assert_eq!(sound(&house), MANY as u64);
@@ -68,15 +79,9 @@ fn a_request_for_one_run_is_used_once_by_many_at_once() {
     let (threads, house) = house();
     threads.block_on(async {
         let request = house.approved(r#"["app/a"]"#, 1).await;
-        let runs: Vec<_> = (0..8)
-            .map(|_| {
-                let house = Arc::clone(&house);
-                tokio::spawn(async move { house.bot.execute(&house.host, request, None).await })
-            })
-            .collect();
         let mut won = 0;
-        for run in runs {
-            match run.await.unwrap() {
+        for run in all_at_once(&house, vec![request; 8]).await {
+            match run {
                 Ok(done) => won += usize::from(done.state == RunState::Succeeded),
                 Err(Error::NotReady { .. } | Error::Start(_)) => {}
                 Err(other) => panic!("{other}"),
@@ -176,16 +181,9 @@ fn only_starts_that_share_a_budget_wait_for_each_other() {
         }
         start(requests[0]).await.expect_err("it waits");
         drop(stuck);
-        let runs: Vec<_> = requests
-            .into_iter()
-            .map(|request| {
-                let house = Arc::clone(&house);
-                tokio::spawn(async move { house.bot.execute(&house.host, request, None).await })
-            })
-            .collect();
         let mut won = 0;
-        for run in runs {
-            match run.await.unwrap() {
+        for run in all_at_once(&house, requests).await {
+            match run {
                 Ok(done) => won += usize::from(done.state == RunState::Succeeded),
                 Err(Error::Forbidden { what: "start this", .. }) => {}
                 Err(other) => panic!("{other}"),

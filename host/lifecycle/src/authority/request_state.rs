@@ -171,6 +171,7 @@ impl RequestState {
             policy_request: policy_request(reader, rules, &request, holder.proof)?,
             started: request
                 .uses
+                // As a grant says that there is no limit.
                 .filter(|uses| *uses < u32::MAX)
                 .map(|_| reader.grant_uses(&digest))
                 .transpose()?,
