@@ -588,8 +588,11 @@ fn whoever_calls_too_often_waits_and_nobody_else_does() {
     assert!((155..160).contains(&served), "{served}");
     let [(_, authorization), (_, proof)] = bot.prove("GET", RUNS).unwrap();
     let head = format!("Authorization: {authorization}\r\nDPoP: {proof}\r\nConnection: close\r\n\r\n");
-    let (status, answer) = raw(authority, &format!("GET {RUNS} HTTP/1.1\r\nHost: {authority}\r\n{head}"));
+    let again = || raw(authority, &format!("GET {RUNS} HTTP/1.1\r\nHost: {authority}\r\n{head}"));
+    let (status, answer) = again();
     assert_eq!(status, 429);
+    // Its proof was not used, so nothing has to be remembered of it.
+    assert_eq!(again().0, 429);
     let wait =
         answer.to_lowercase().split_once("retry-after: ").unwrap().1.split_once('\r').unwrap().0.to_owned();
     assert!((1..=61).contains(&wait.parse::<u32>().unwrap()), "{answer}");
@@ -629,6 +632,13 @@ fn nobody_empties_the_bucket_of_another() {
     // And anybody can ask for a session in her name, which they cannot sign.
     let asked = json!({"key": key_id(&world, "alice"), "thumbprint": "x".repeat(43)});
     until_refused(|| bot.submit("/api/v1/sessions/prepare", &asked));
+    // And whoever overheard a call of hers can send that again.
+    let authority = server.url.strip_prefix("http://").unwrap();
+    let [(_, authorization), (_, proof)] = alice.prove("GET", RUNS).unwrap();
+    let head = format!("Authorization: {authorization}\r\nDPoP: {proof}\r\nConnection: close\r\n\r\n");
+    let overheard = || raw(authority, &format!("GET {RUNS} HTTP/1.1\r\nHost: {authority}\r\n{head}")).0;
+    assert_eq!(overheard(), 200);
+    assert!((0..250).all(|_| overheard() == 401), "a proof that was used is no call of hers");
     // She reads and orders as before, and others open sessions.
     let frozen: Value = alice.submit("/api/v1/orders", &alice.sign(&order).unwrap()).unwrap();
     assert_eq!(frozen["order"], "freeze");
