@@ -234,7 +234,7 @@ pub struct ConnectedInterface {
 pub struct GrantRef {
     /// The digest of the grant, as signed.
     pub digest: Digest,
-    /// How many runs the grant allows in all.
+    /// How many runs the grant allows in all; `u32::MAX` if it allows any number.
     pub uses: u32,
     /// The grant with its signatures and its validity. Every run that the host starts has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -171,7 +171,7 @@ impl RequestState {
             policy_request: policy_request(reader, rules, &request, holder.proof)?,
             started: request
                 .uses
-                // As a grant says that there is no limit.
+                // This number means no limit, as in a grant: see `GrantRef::uses`.
                 .filter(|uses| *uses < u32::MAX)
                 .map(|_| reader.grant_uses(&digest))
                 .transpose()?,
