@@ -1,6 +1,6 @@
 //! The policies of a home.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write as _;
 use std::path::Path;
 use std::str::FromStr as _;
@@ -57,6 +57,7 @@ pub struct Policies {
     /// Every principal and group that a policy names.
     people: Vec<Named>,
     digest: Digest,
+    answers: Answers,
 }
 
 /// The answer of the policies, and which of them decided.
@@ -76,6 +77,68 @@ impl PolicyAnswer {
     #[must_use]
     pub fn words(&self) -> String {
         self.words.clone()
+    }
+}
+
+/// What policies are asked: with the policies, all that an answer depends on.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Question {
+    who: Subject,
+    action: &'static str,
+    matter: Option<PolicyRequest>,
+    /// To the second, as policies know the time.
+    now: Timestamp,
+    approvals: Vec<Subject>,
+}
+
+impl Question {
+    fn new(
+        who: &Subject,
+        action: &'static str,
+        matter: Option<&PolicyRequest>,
+        now: Timestamp,
+        approvals: &[Subject],
+    ) -> Self {
+        let now = Timestamp::from_second(now.as_second()).unwrap_or(now);
+        Self { who: who.clone(), action, matter: matter.cloned(), now, approvals: approvals.to_vec() }
+    }
+
+    fn put(&self, to: &Policies) -> Result<Response, String> {
+        let Self { who, action, matter, now, approvals } = self;
+        let said = |error: &dyn std::fmt::Display| error.to_string();
+        let matter = matter.as_ref();
+        let entities = entities(who, matter, approvals, &to.named)?;
+        // To hold them against the schema takes longer than all the rest, and a test does it (`request::tests`): they are made
+        // from our own types. An entity that lacked something would be an error of the policy that asks for it, and so a no.
+        let entities = Entities::from_entities(entities, None).map_err(|error| said(&error))?;
+        let context = context(who, *now, approvals)?;
+        let [principal, action, resource] = asked(who, action, matter);
+        let request = Request::new(principal, action, resource, context, Some(to.schema))
+            .map_err(|error| said(&error))?;
+        Ok(Authorizer::new().is_authorized(&request, &to.set, &entities))
+    }
+}
+
+/// The answers to the questions of one second. In the next one, they would be to other questions.
+#[derive(Debug, Default)]
+struct Answers(Mutex<(Timestamp, HashMap<Question, PolicyAnswer>)>);
+
+impl Answers {
+    /// How many are kept. A question can be as large as a request.
+    const MOST: usize = 256;
+
+    fn of(&self, question: &Question) -> Option<PolicyAnswer> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).1.get(question).cloned()
+    }
+
+    fn keep(&self, question: Question, answer: &PolicyAnswer) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (second, answers) = &mut *kept;
+        if *second != question.now || answers.len() >= Self::MOST {
+            *second = question.now;
+            answers.clear();
+        }
+        answers.insert(question, answer.clone());
     }
 }
 
@@ -165,6 +228,7 @@ impl Policies {
             named: BTreeSet::new(),
             people: Vec::new(),
             digest,
+            answers: Answers::default(),
         };
         for (file, text) in &files {
             let set = PolicySet::from_str(text).map_err(|error| found(file, text, &error))?;
@@ -312,24 +376,22 @@ impl Policies {
         self.set.policies().count()
     }
 
-    fn ask(
-        &self,
-        who: &Subject,
-        action: &str,
-        matter: Option<&PolicyRequest>,
-        now: Timestamp,
-        approvals: &[Subject],
-    ) -> Result<Response, String> {
-        let said = |error: &dyn std::fmt::Display| error.to_string();
-        let entities = entities(who, matter, approvals, &self.named)?;
-        // To hold them against the schema takes longer than all the rest, and a test does it (`request::tests`): they are made
-        // from our own types. An entity that lacked something would be an error of the policy that asks for it, and so a no.
-        let entities = Entities::from_entities(entities, None).map_err(|error| said(&error))?;
-        let context = context(who, now, approvals)?;
-        let [principal, action, resource] = asked(who, action, matter);
-        let request = Request::new(principal, action, resource, context, Some(self.schema))
-            .map_err(|error| said(&error))?;
-        Ok(Authorizer::new().is_authorized(&request, &self.set, &entities))
+    /// The answer to a question. Before a run starts, each of its questions is asked several times.
+    fn ask(&self, question: Question) -> PolicyAnswer {
+        if let Some(answer) = self.answers.of(&question) {
+            return answer;
+        }
+        let answer = match question.put(self) {
+            Ok(response) => self.verdict(&response),
+            Err(why) => PolicyAnswer {
+                allowed: false,
+                because: Vec::new(),
+                words: format!("the policies cannot be asked this: {why}"),
+                errors: vec![why],
+            },
+        };
+        self.answers.keep(question, &answer);
+        answer
     }
 
     /// Decides whether a principal may do something.
@@ -342,15 +404,7 @@ impl Policies {
         now: Timestamp,
         approvals: &[Subject],
     ) -> PolicyAnswer {
-        match self.ask(who, verb.name(), matter, now, approvals) {
-            Ok(response) => self.verdict(&response),
-            Err(why) => PolicyAnswer {
-                allowed: false,
-                because: Vec::new(),
-                words: format!("the policies cannot be asked this: {why}"),
-                errors: vec![why],
-            },
-        }
+        self.ask(Question::new(who, verb.name(), matter, now, approvals))
     }
 
     fn verdict(&self, response: &Response) -> PolicyAnswer {
@@ -377,19 +431,16 @@ impl Policies {
 
     /// The approvals that a request needs: those of all policies together. An error if no policy asks for any.
     pub fn requirements(&self, matter: &PolicyRequest, now: Timestamp) -> Result<Vec<Need>, PolicyError> {
-        let response = self
-            .ask(&matter.requester, "require", Some(matter), now, &[])
-            .map_err(|why| PolicyError::Refused(format!("the policies cannot be asked this: {why}")))?;
-        let verdict = self.verdict(&response);
-        if !verdict.allowed {
-            let words = if verdict.because.is_empty() && verdict.errors.is_empty() {
+        let answer = self.ask(Question::new(&matter.requester, "require", Some(matter), now, &[]));
+        if !answer.allowed {
+            let words = if answer.because.is_empty() && answer.errors.is_empty() {
                 "no policy says which approvals this needs".to_owned()
             } else {
-                verdict.words
+                answer.words
             };
             return Err(PolicyError::Refused(words));
         }
-        Ok(verdict.because.iter().filter_map(|name| self.needs.get(name).cloned()).collect())
+        Ok(answer.because.iter().filter_map(|name| self.needs.get(name).cloned()).collect())
     }
 }
 
@@ -409,4 +460,86 @@ fn found(file: &str, text: &str, error: &dyn Diagnostic) -> PolicyError {
         return PolicyError::Wrong { place: file.to_owned(), why };
     };
     Spot::at(file, text, offset).wrong(&why)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Every fact that is asked with makes a difference here.
+    const POLICY: &str = r#"
+@id("who") permit (principal == Remit::Principal::"a", action == Remit::Action::"approve", resource);
+@id("groups") permit (principal in Remit::Group::"g", action == Remit::Action::"trigger", resource);
+@id("late") permit (principal, action == Remit::Action::"propose", resource) when { context.time == 1 };
+@id("two") permit (principal, action == Remit::Action::"trigger", resource) when { context.approvalCount > 1 };
+@id("spent") forbid (principal, action == Remit::Action::"trigger", resource is Remit::Request) when { resource.spentByStarter > 1 };
+@id("many") @needs("2 human") permit (principal, action == Remit::Action::"require", resource) when { resource.changes > 1 };
+"#;
+
+    fn subjects() -> impl Strategy<Value = Subject> {
+        ("[ab]", proptest::option::of("g")).prop_map(|(name, group)| Subject {
+            name,
+            kind: "human".to_owned(),
+            groups: group.into_iter().collect(),
+            ..Subject::default()
+        })
+    }
+
+    proptest! {
+        /// What is remembered is what would be answered, in whatever order and however often it is asked.
+        #[test]
+        fn a_remembered_answer_is_the_answer(
+            asked in proptest::collection::vec((
+                subjects(),
+                prop_oneof![Just("approve"), Just("trigger"), Just("propose"), Just("require")],
+                (0_u64..4, 0_u64..4, subjects()),
+                0_i64..3_000,
+                proptest::collection::vec(subjects(), 0..3),
+            ), 1..12)
+        ) {
+            let files = BTreeMap::from([("house.cedar".to_owned(), POLICY.to_owned())]);
+            let policies = Policies::parse(files, ["secret"]).unwrap();
+            for (who, action, matter, at, approvals) in asked.iter().chain(asked.iter().rev()) {
+                let (changes, spent_by_starter, requester) = matter.clone();
+                let matter = PolicyRequest { requester, changes, spent_by_starter, ..PolicyRequest::default() };
+                let at = Timestamp::from_millisecond(*at).unwrap();
+                let question = || Question::new(who, action, Some(&matter), at, approvals);
+                let answer = match question().put(&policies) {
+                    Ok(response) => policies.verdict(&response),
+                    Err(why) => panic!("{why}"),
+                };
+                prop_assert_eq!(policies.ask(question()), answer.clone());
+                prop_assert_eq!(policies.answers.of(&question()), Some(answer));
+            }
+        }
+    }
+
+    #[test]
+    fn no_more_answers_are_kept_than_may_be() {
+        let policies = Policies::shipped(["secret"]).unwrap();
+        let ask = |changes, second| {
+            let matter = PolicyRequest { changes, ..PolicyRequest::default() };
+            let _ = policies.may(
+                &Subject::default(),
+                PolicyAction::Approve,
+                Some(&matter),
+                Timestamp::from_second(second).unwrap(),
+                &[],
+            );
+        };
+        let kept = || policies.answers.0.lock().unwrap().1.len();
+        for n in 1..=Answers::MOST {
+            ask(n as u64, 7);
+            assert_eq!(kept(), n);
+        }
+        ask(0, 7);
+        assert_eq!(kept(), 1);
+        ask(1, 7);
+        assert_eq!(kept(), 2);
+        ask(1, 8);
+        assert_eq!(kept(), 1);
+    }
 }

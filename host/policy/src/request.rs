@@ -15,7 +15,7 @@ use crate::paths::{holder, touched, within};
 pub(crate) const KINDS: [&str; 3] = ["human", "agent", "service"];
 
 /// A principal, as policies see it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Subject {
     /// The name of the principal.
@@ -79,7 +79,7 @@ impl PolicyAction {
 }
 
 /// A connector, as policies see it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PolicyConnector {
     /// The name of its instance.
@@ -92,7 +92,7 @@ pub struct PolicyConnector {
 
 /// A request, as policies see it: `resource` in a policy. It has every power that the request would give, used or not.
 /// Numbers above `i64::MAX` count as `i64::MAX`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 #[expect(clippy::struct_excessive_bools, reason = "facts, each of its own, by the names that policies use")]
 pub struct PolicyRequest {
