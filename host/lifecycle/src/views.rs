@@ -110,7 +110,7 @@ impl RequestView {
             requester_kind: rules.principals.get(&state.request.requester).map(|principal| principal.kind),
             proof: state.proof,
             operator: rules.operator(&state.request.requester).map(ToOwned::to_owned),
-            request: state.request.clone(),
+            request: Request::clone(&state.request),
             target: state.request.targets(),
             powers: state.request.powers(),
             digest: state.digest,

@@ -1,6 +1,8 @@
 //! What principals sign: each document a DSSE envelope over canonical JSON (RFC 8785), of a type of its own, so that
 //! no signature can pass for another.
 
+use std::sync::Arc;
+
 use jiff::{SignedDuration, Timestamp};
 use remit_engine::Publishers;
 use remit_gate::{Plan, Scope};
@@ -27,7 +29,7 @@ pub(crate) fn may_be_valid(id: RequestId, now: Timestamp) -> bool {
 }
 
 /// A document that a principal signs.
-pub trait Document: Serialize + DeserializeOwned {
+pub trait Document: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// The payload type of its DSSE envelope, such as `application/vnd.remit.request.v1+json`.
     const TYPE: &'static str;
     /// The name of this kind of document in error messages, such as `request`.
@@ -326,28 +328,22 @@ impl Session {
 
 /// A parsed document whose signature is valid, by one of the keys that it was checked with.
 pub(crate) struct Signed<D> {
-    pub(crate) document: D,
+    pub(crate) document: Arc<D>,
     /// The digest of the signed payload.
     pub(crate) digest: Digest,
     /// The ids of the keys whose signatures are valid.
     pub(crate) keys: Vec<KeyId>,
+    /// Whether the payload is canonical JSON (RFC 8785), so that no other bytes say the same.
+    pub(crate) is_canonical: bool,
 }
 
 impl<D: Document> Signed<D> {
     /// Verifies an envelope, and parses what was signed.
     pub(crate) fn open(envelope: &RawValue, keys: &[VerifyingKey]) -> Result<Self, SignatureError> {
-        let Verified { payload, signers } = read_envelope(envelope)?.verify(D::TYPE, keys)?;
-        Self::of(&payload, Digest::of(&payload), signers)
-    }
-
-    /// Like [`Self::open`], for an envelope that was verified before and is by these.
-    pub(super) fn by(envelope: &RawValue, signers: Vec<KeyId>) -> Result<Self, SignatureError> {
-        let (payload, digest) = read_envelope(envelope)?.claimed()?;
-        Self::of(&payload, digest, signers)
-    }
-
-    fn of(payload: &[u8], digest: Digest, keys: Vec<KeyId>) -> Result<Self, SignatureError> {
-        Ok(Self { document: serde_json::from_slice(payload).map_err(malformed)?, digest, keys })
+        let Verified { payload, signers: keys } = read_envelope(envelope)?.verify(D::TYPE, keys)?;
+        let document: D = serde_json::from_slice(&payload).map_err(malformed)?;
+        let is_canonical = remit_trust::canonical(&document).is_ok_and(|canonical| canonical == payload);
+        Ok(Self { document: Arc::new(document), digest: Digest::of(&payload), keys, is_canonical })
     }
 }
 

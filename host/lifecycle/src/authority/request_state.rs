@@ -1,5 +1,7 @@
 //! A request with its decisions and runs, as the journal has them.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use remit_journal::{About, Act, Basis, LedgerEvent, Reader, RequestId, RestsOn};
 use remit_policy::{Need, PolicyRequest, Subject};
@@ -16,7 +18,7 @@ use crate::{Error, Needed};
 #[derive(Debug)]
 pub struct RequestState {
     /// The request as its requester signed it.
-    pub request: Request,
+    pub request: Arc<Request>,
     /// The digest of the signed request. Every approval names it.
     pub digest: Digest,
     /// The id of the key that signed the request.
@@ -42,7 +44,7 @@ pub struct RequestState {
 #[derive(Clone, Debug)]
 pub struct Given {
     /// The approval as it was signed.
-    pub approval: Approval,
+    pub approval: Arc<Approval>,
     /// The id of the key that signed the approval.
     pub key: KeyId,
     /// The sequence number of the approval's record.
@@ -120,7 +122,7 @@ impl RequestState {
         let signed = rules
             .open::<Request>(reader, &statement.document)
             .map_err(|error| broken(format!("the requester's signature does not hold: {error}")))?;
-        let (request, digest) = (signed.document, signed.digest);
+        let (request, digest) = (Arc::clone(&signed.document), signed.digest);
         // The principal's own key of those that signed, if it was the principal's then.
         let own = |keys: &[KeyId], name: &str, seq: u64, at: Timestamp| -> Result<_, Error> {
             for key in keys {
@@ -146,7 +148,7 @@ impl RequestState {
                 LedgerEvent::Approved(statement) => {
                     // A document that does not verify was not signed by a known key. It is ignored.
                     let Ok(signed) = rules.open::<Approval>(reader, &statement.document) else { continue };
-                    let approval = signed.document;
+                    let approval = Arc::clone(&signed.document);
                     let Some((key, holder)) = own(&signed.keys, &approval.principal, *seq, act.at)? else {
                         continue;
                     };

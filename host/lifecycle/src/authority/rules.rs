@@ -1,6 +1,7 @@
 //! The rules of a home: who the principals are, and the policies about what they may do. Administrators sign them;
 //! what is not signed is not in force.
 
+use std::any::Any;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -41,45 +42,55 @@ pub struct Rules {
     pub(super) verified: Verified,
 }
 
-/// Signatures that were found valid under the rules that hold this. A document is looked at several times before a run
-/// starts, and verifying is most of what that costs.
+/// What was found out about signed documents under the rules that hold this. A document is looked at several times before a run
+/// starts, and to verify and parse it is most of what that costs.
 #[derive(Debug, Default)]
 pub(super) struct Verified {
-    documents: Mutex<HashMap<Digest, Vec<KeyId>>>,
+    documents: Mutex<Documents>,
     certificates: Mutex<HashMap<KeyId, Arc<OnRecord>>>,
 }
 
-/// Remembers a value. If there are too many, all of them are found once more.
-fn remember<K: std::hash::Hash + Eq, V>(all: &Mutex<HashMap<K, V>>, key: K, value: V) {
-    let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
-    if all.len() >= Verified::MOST {
-        all.clear();
-    }
-    all.insert(key, value);
-}
-
-fn remembered<K: std::hash::Hash + Eq, V: Clone>(all: &Mutex<HashMap<K, V>>, key: &K) -> Option<V> {
-    all.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+/// Each a [`Signed`] of the kind that it was verified as, by the digest of its envelope and that kind.
+#[derive(Debug, Default)]
+struct Documents {
+    by_digest: HashMap<Digest, Arc<dyn Any + Send + Sync>>,
+    /// The length of all their envelopes, in bytes.
+    length: usize,
 }
 
 impl Verified {
-    /// How many of each are remembered.
-    const MOST: usize = 4_096;
+    /// How many certificates are remembered. If there are too many, all of them are found once more.
+    const CERTIFICATES: usize = 4_096;
+    /// The same of documents, by the length of their envelopes in bytes: parsed, they take a few times as much.
+    const DOCUMENTS: usize = 8 << 20;
 
-    fn get(&self, envelope: Digest) -> Option<Vec<KeyId>> {
-        remembered(&self.documents, &envelope)
+    fn document<D: Document>(&self, digest: Digest) -> Option<Arc<Signed<D>>> {
+        let documents = self.documents.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(documents.by_digest.get(&digest)?).downcast().ok()
     }
 
-    fn insert(&self, envelope: Digest, signers: Vec<KeyId>) {
-        remember(&self.documents, envelope, signers);
+    fn keep_document<D: Document>(&self, digest: Digest, length: usize, signed: &Arc<Signed<D>>) {
+        let mut documents = self.documents.lock().unwrap_or_else(PoisonError::into_inner);
+        // Two threads may have found out the same.
+        if !documents.by_digest.contains_key(&digest) {
+            if documents.length.saturating_add(length) > Self::DOCUMENTS {
+                *documents = Documents::default();
+            }
+            documents.length += length;
+        }
+        documents.by_digest.insert(digest, Arc::<Signed<D>>::clone(signed));
     }
 
     pub(super) fn certificate(&self, key: &KeyId) -> Option<Arc<OnRecord>> {
-        remembered(&self.certificates, key)
+        self.certificates.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
     }
 
     pub(super) fn keep_certificate(&self, key: &KeyId, held: &Arc<OnRecord>) {
-        remember(&self.certificates, key.clone(), Arc::clone(held));
+        let mut certificates = self.certificates.lock().unwrap_or_else(PoisonError::into_inner);
+        if certificates.len() >= Self::CERTIFICATES {
+            certificates.clear();
+        }
+        certificates.insert(key.clone(), Arc::clone(held));
     }
 }
 
@@ -354,17 +365,21 @@ impl Home {
 impl Rules {
     /// Verifies an envelope with the keys of all principals and those that it names and this host certified, in force or not,
     /// because it may be of the past; and parses what was signed.
-    pub(crate) fn open<D: Document>(&self, reader: &Reader, envelope: &RawValue) -> Result<Signed<D>, Error> {
+    pub(crate) fn open<D: Document>(
+        &self,
+        reader: &Reader,
+        envelope: &RawValue,
+    ) -> Result<Arc<Signed<D>>, Error> {
         let digest = Digest::of(&pae(D::TYPE, envelope.get().as_bytes()));
-        if let Some(signers) = self.verified.get(digest) {
-            return Ok(Signed::by(envelope, signers)?);
+        if let Some(signed) = self.verified.document(digest) {
+            return Ok(signed);
         }
         let mut keys = self.principals.keys();
         for named in signers_named(envelope)?.iter().filter(|key| self.principals.holder(key).is_none()) {
             keys.extend(self.certificate(reader, named)?.map(|held| held.key.clone()));
         }
-        let signed = Signed::open(envelope, &keys)?;
-        self.verified.insert(digest, signed.keys.clone());
+        let signed = Arc::new(Signed::open(envelope, &keys)?);
+        self.verified.keep_document(digest, envelope.get().len(), &signed);
         Ok(signed)
     }
 }
@@ -386,7 +401,7 @@ mod tests {
         let id = place.file("bot", &place.request());
         let acts = place.reader().acts(remit_journal::About::Request(id)).unwrap();
         let document = &acts[0].1.event.statement().unwrap().document;
-        let kept = || rules.verified.documents.lock().unwrap().len();
+        let kept = || rules.verified.documents.lock().unwrap().by_digest.len();
         assert_eq!(kept(), 0);
         for _ in 0..2 {
             assert_eq!(rules.open::<Request>(&place.reader(), document).unwrap().keys, [place.key("bot")]);
@@ -395,19 +410,22 @@ mod tests {
         }
         // What is remembered is not verified again: its signers are those that were found then.
         let name = Digest::of(&pae(Request::TYPE, document.get().as_bytes()));
-        rules.verified.insert(name, vec![place.key("alice")]);
+        let found = rules.open::<Request>(&place.reader(), document).unwrap();
+        let other =
+            Signed { keys: vec![place.key("alice")], document: Arc::clone(&found.document), ..*found };
+        rules.verified.keep_document(name, 0, &Arc::new(other));
         assert_eq!(rules.open::<Request>(&place.reader(), document).unwrap().keys, [place.key("alice")]);
-        rules.verified.insert(name, vec![place.key("bot")]);
+        rules.verified.keep_document(name, 0, &found);
         for (of, to) in [("\"sig\":\"M", "\"sig\":\"N"), ("\"payload\":\"e", "\"payload\":\"f")] {
             let other = document.get().replace(of, to);
             assert_ne!(other, document.get());
             assert!(rules.open::<Request>(&place.reader(), &RawValue::from_string(other).unwrap()).is_err());
         }
-        for n in 1..Verified::MOST {
-            rules.verified.insert(Digest::of(&n.to_be_bytes()), Vec::new());
-        }
-        assert_eq!(kept(), Verified::MOST);
-        rules.verified.insert(Digest::of(b"one more"), Vec::new());
+        let left = Verified::DOCUMENTS - document.get().len();
+        rules.verified.keep_document(Digest::of(b"one"), left, &found);
+        rules.verified.keep_document(Digest::of(b"one"), left, &found);
+        assert_eq!(kept(), 2);
+        rules.verified.keep_document(Digest::of(b"one more"), 1, &found);
         assert_eq!(kept(), 1, "all are found once more");
         assert_eq!(rules.open::<Request>(&place.reader(), document).unwrap().keys, [place.key("bot")]);
     }

@@ -1,6 +1,8 @@
 //! Prepare, sign elsewhere, submit. The host makes a document and returns the exact bytes; the holder of the key signs
 //! them, in any process or on any machine; the host checks everything again and accepts the signed document.
 
+use std::sync::Arc;
+
 use jiff::{SignedDuration, Timestamp};
 use remit_journal::{About, Reader, SignedStatement};
 use remit_trust::dsse::{Envelope, pae};
@@ -174,7 +176,7 @@ fn no_principal(name: &str) -> Error {
 /// A signed document that was accepted, with the principal that signed it.
 #[derive(Debug)]
 pub(crate) struct Accepted<D> {
-    pub(crate) document: D,
+    pub(crate) document: Arc<D>,
     /// The digest of the signed payload.
     pub(crate) digest: Digest,
     /// The principal that signed the document.
@@ -189,9 +191,10 @@ impl<D: Document> Accepted<D> {
     pub(crate) fn check(rules: &Rules, reader: &Reader, envelope: &Envelope) -> Result<Self, Error> {
         let refuse = |why: String| Err(refused::<D>(why));
         let envelope = to_raw_value(envelope)?;
-        let Signed { document, digest, keys } = rules.open::<D>(reader, &envelope)?;
+        let signed = rules.open::<D>(reader, &envelope)?;
+        let Signed { document, digest, keys, is_canonical } = &*signed;
         // Only the canonical spelling is accepted, so that the same bytes cannot be read in two ways.
-        if Digest::of(&remit_trust::canonical(&document)?) != digest {
+        if !is_canonical {
             return refuse("it is not canonical JSON (RFC 8785), as it was prepared".to_owned());
         }
         let name = document.principal();
@@ -199,7 +202,7 @@ impl<D: Document> Accepted<D> {
             return Err(no_principal(name));
         }
         let mut own = None;
-        for key in &keys {
+        for key in keys {
             if own.is_none() && rules.is_key_of(reader, key, name)? {
                 own = Some(key);
             }
@@ -222,7 +225,7 @@ impl<D: Document> Accepted<D> {
         for (name, words) in document.words() {
             check_length(name, words)?;
         }
-        Ok(Self { document, digest, by, envelope })
+        Ok(Self { document: Arc::clone(document), digest: *digest, by, envelope })
     }
 
     /// Returns an error if the document is in the journal already.

@@ -135,7 +135,7 @@ pub async fn submit_order(host: &Host, signed: &Envelope) -> Result<Ordered, Err
             _ => return Err(submitted_elsewhere()),
         };
         let resting = resting(&reader, &event)?;
-        Ok::<_, Error>((accepted.document, about, event, resting))
+        Ok::<_, Error>((Order::clone(&accepted.document), about, event, resting))
     })?;
     host.journal.act(&Act::now(about, event)).await?;
     if let OrderKind::Unfreeze { seen } = order.order {

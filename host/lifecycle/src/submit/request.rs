@@ -221,8 +221,8 @@ fn same_open(reader: &Reader, rules: &Rules, request: &Request) -> Result<Option
     let now = Timestamp::now();
     for id in reader.requests()?.into_iter().rev().filter(|id| may_be_valid(*id, now)) {
         let Ok(state) = RequestState::load(reader, rules, id) else { continue };
-        let Request { id, not_before, not_after, .. } = state.request;
-        let same = Request { id, not_before, not_after, ..request.clone() } == state.request;
+        let Request { id, not_before, not_after, .. } = *state.request;
+        let same = Request { id, not_before, not_after, ..request.clone() } == *state.request;
         if same && matches!(state.status(rules), Status::Waiting(_) | Status::Approved) {
             return Ok(Some(state));
         }

@@ -69,7 +69,7 @@ pub fn accept_session(host: &Host, signed: &Envelope, audience: &str) -> Result<
             return Err(Error::NotAccepted { what: Session::NAME, why });
         }
         count_login(host, &reader, signed, &accepted.by.key)?;
-        Ok((accepted.by, accepted.document))
+        Ok((accepted.by, Session::clone(&accepted.document)))
     })
 }
 

@@ -92,7 +92,7 @@ fn a_budget_in_a_policy_says_when_it_has_room() {
     assert!(waits[0].contains("two-an-hour") && waits[0].contains("; free again at 20"), "{waits:?}");
     let of = |id, changes: u64| {
         let state = place.load(id);
-        let mut request = state.request.clone();
+        let mut request = Request::clone(&state.request);
         let RequestedAuthority::Run { plan: Some(plan), .. } = &mut request.asks else { unreachable!() };
         plan.steps = (0..changes).map(|_| plan.steps[0].clone()).collect();
         request.scope = plan.least_scope();

@@ -33,7 +33,7 @@ fn what_is_prepared_is_what_is_signed() {
     let signature = place.signer("alice").sign(&prepared.to_sign()).unwrap();
     for envelope in [prepared.sign(place.signer("alice")).unwrap(), prepared.signed(&signature).unwrap()] {
         let accepted = Accepted::<Order>::check(&place.rules(), &place.reader(), &envelope).unwrap();
-        assert_eq!((accepted.document, accepted.digest), (prepared.document.clone(), prepared.digest()));
+        assert_eq!((&*accepted.document, accepted.digest), (&prepared.document, prepared.digest()));
         assert_eq!(accepted.by.name(), "alice");
     }
 }

@@ -121,7 +121,7 @@ fn a_request_is_put_on_record_once_and_under_the_rules_in_force() {
     let place = Place::new(POLICY);
     let submit = |request: &Request| {
         let state = wait(submit_request(&place.host, &place.sign("bot", request)));
-        state.map(|state| state.request).map_err(|error| error.to_string())
+        state.map(|state| Request::clone(&state.request)).map_err(|error| error.to_string())
     };
     let good = place.standing();
     assert_eq!(submit(&good), Ok(good.clone()));
