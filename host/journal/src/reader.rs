@@ -491,7 +491,7 @@ impl Reader {
     /// The latest time of any record, by the clock of the host that wrote it; none before the first record. It never goes
     /// back, although a record that nobody waited for may have an earlier time than the records before it.
     pub fn highest(&self) -> Result<Option<Timestamp>, JournalError> {
-        let note = store::head(&self.path, &self.database())?.note;
+        let note = self.newest_checkpoint()?;
         let text = note.split("\n\n").next().unwrap_or_default().to_owned() + "\n";
         let signed =
             Checkpoint::parse(&text).map_err(|error| JournalError::damaged(&self.path, error.to_string()))?;

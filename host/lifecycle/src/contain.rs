@@ -27,12 +27,17 @@ const LONGEST_PAUSE: SignedDuration = SignedDuration::from_hours(1);
 const MOST_TRIES: u32 = 30;
 
 /// What the host does by itself after the first end of a run.
-pub(crate) fn due_at_first(scope: &Scope, state: RunState, end: Timestamp) -> Due {
-    if !stands(state) {
-        return Due::default();
+pub(crate) fn due_at_first(
+    scope: &Scope,
+    state: RunState,
+    end: impl FnOnce() -> Result<Timestamp, Error>,
+) -> Result<Due, Error> {
+    if !stands(state) || (scope.restore_after, scope.page_after) == (None, None) {
+        return Ok(Due::default());
     }
+    let end = end()?;
     let after = |time: Option<SignedDuration>| Some(whole(end.saturating_add(time?).ok()?));
-    Due { restore: after(scope.restore_after), page: after(scope.page_after) }
+    Ok(Due { restore: after(scope.restore_after), page: after(scope.page_after) })
 }
 
 /// What the host does by itself after a person reverted or resolved a run: the same as before, if changes still stand.

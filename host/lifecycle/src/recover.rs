@@ -102,7 +102,7 @@ async fn recover_one(host: &Host, run: RunId) -> Result<Recovered, Error> {
     let due = match scope {
         _ if had_ended && was_tried(&records) => due_after_try(&reverted, tries(&records), host.now()?),
         _ if had_ended => due_as_before(host, run, state)?,
-        Some(scope) if !changes.is_empty() => due_at_first(&scope, state, host.now()?),
+        Some(scope) if !changes.is_empty() => due_at_first(&scope, state, || host.now())?,
         _ => Due::default(),
     };
     let detail = match state {

@@ -79,35 +79,36 @@ struct Running {
     _claim: Claim,
 }
 
-/// Puts the start of a run on record and runs it in a task of its own. `turn` is held until then, so that no two starts count
-/// the same budget. An error means that nothing was started.
+/// Puts the start of a run on record and runs it in a task of its own. `grant` makes the last checks; `turn` is held until the record is
+/// written, so that no two starts count the same budget. An error means that nothing was started.
 pub(crate) async fn begin(
     host: &Host,
     candidate: &Candidate,
     (input, sealed): (&Input, SealedValues),
-    grant: Grant,
+    grant: impl FnOnce() -> Result<Grant, Error>,
     turn: Turn,
 ) -> Result<Started, Error> {
-    let run = grant.run();
-    let (action, claim, (sealer, key)) = blocking(|| {
-        let action = admit(host, candidate, input, Some(&grant.scope), grant.plan.as_ref())?;
+    let (action, started, claim, (sealer, key), (facts, scope, plan, window)) = blocking(|| {
+        let Grant { scope, plan, facts, connectors, principal, started_by, not_before, not_after, on_record } =
+            grant()?;
+        let window = Window::new(not_before, not_after);
+        let action = admit(host, candidate, input, Some(&scope), plan.as_ref())?;
         components::keep(host, candidate)?;
-        let Some(claim) = Claim::take(&host.home, run)? else {
-            return Err(Error::Busy { home: run.to_string() });
+        let Some(claim) = Claim::take(&host.home, facts.run)? else {
+            return Err(Error::Busy { home: facts.run.to_string() });
         };
-        Ok((action, claim, host.keyring.new_run(run)?))
+        let mut started = header(&action, Mode::Live, input, &scope, &facts, &principal)?;
+        started.started_by = Some(started_by);
+        started.grant = Some(on_record);
+        // What is started is what was admitted just now, and what was approved.
+        if let Some(why) = connectors::difference(&connectors, &started.connectors) {
+            return Err(Error::ConnectorChanged { why });
+        }
+        host.keep_connectors(&started.connectors)?;
+        Ok((action, started, claim, host.keyring.new_run(facts.run)?, (facts, scope, plan, window)))
     })?;
     let estate = host.estate()?.with_sealed_values(sealed);
-    let seed = grant.facts.seed;
-    let mut started = header(&action, Mode::Live, input, &grant.scope, &grant.facts, &grant.principal)?;
-    started.started_by = Some(grant.started_by);
-    started.grant = Some(grant.on_record);
-    // What is started is what was admitted just now, and what was approved.
-    if let Some(why) = connectors::difference(&grant.connectors, &started.connectors) {
-        return Err(Error::ConnectorChanged { why });
-    }
-    let connectors = started.connectors.clone();
-    blocking(|| host.keep_connectors(&connectors))?;
+    let (run, seed, connectors) = (facts.run, facts.seed, started.connectors.clone());
     // The watch begins before the start is on record, so that no revocation is missed.
     let watch = host.journal.watch(run);
     // The use is counted in the same transaction that makes the run exist.
@@ -118,14 +119,14 @@ pub(crate) async fn begin(
     let running = Running {
         run,
         seed,
-        scope: grant.scope.clone(),
-        meter: Meter::start(grant.scope.limits.clone()),
+        scope: scope.clone(),
+        meter: Meter::start(scope.limits.clone()),
         gate: Gate::new(Setup {
-            facts: grant.facts,
+            facts,
             mode: Mode::Live,
-            scope: grant.scope,
-            plan: grant.plan,
-            window: Some(Window::new(grant.not_before, grant.not_after)),
+            scope,
+            plan,
+            window: Some(window),
             watch: Some(watch),
             estate,
             journal: host.journal.clone(),
@@ -199,7 +200,7 @@ impl Running {
         let due = if made(&gate, &connectors)?.is_empty() {
             Due::default()
         } else {
-            due_at_first(&scope, state, host.now()?)
+            due_at_first(&scope, state, || host.now())?
         };
         end_with(&host, run, (state, due), told, &consumed, output.clone(), own).await?;
         Ok(Finished { run, state, output, sealed, cause, reverted, consumed })

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use remit_gate::{Facts, Plan, Scope};
-use remit_journal::{Authority, Basis, ConnectorRef, GrantRef, Reader, RestsOn, RunId, SignedRef};
+use remit_journal::{Authority, Basis, ConnectorRef, GrantRef, Reader, RestsOn, SignedRef};
 use serde_json::value::RawValue;
 
 use super::documents::Trigger;
@@ -25,13 +25,6 @@ pub(crate) struct Grant {
     pub(crate) not_after: Timestamp,
     /// The grant as the journal keeps it.
     pub(crate) on_record: GrantRef,
-}
-
-impl Grant {
-    /// The run that the grant is for.
-    pub(crate) fn run(&self) -> RunId {
-        self.facts.run
-    }
 }
 
 /// Makes the grant of a run, after every check was made.
@@ -110,6 +103,8 @@ fn rests_on(
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
+    use remit_journal::RunId;
+
     use super::*;
     use crate::testing::{POLICY, Place};
     use crate::{Approval, Request};
@@ -138,7 +133,7 @@ mod tests {
             |trigger: &Trigger| Accepted::check(&rules, &reader, &place.sign("bob", trigger)).unwrap();
         let plan = state.request.plan().cloned();
         let made = grant(&reader, &state, &accept(&trigger), request.scope.clone(), plan).unwrap();
-        assert_eq!((made.run(), &*made.principal, &*made.started_by), (trigger.run, "bot", "bob"));
+        assert_eq!((made.facts.run, &*made.principal, &*made.started_by), (trigger.run, "bot", "bob"));
         assert_eq!((made.not_before, made.not_after), (request.not_before, request.not_after));
         assert_eq!((&*made.facts.reason, made.on_record.uses), ("leaked", 1));
         let authority = made.on_record.authority.unwrap();

@@ -116,13 +116,17 @@ pub async fn submit_start(
     what: Option<(&Candidate, &Input)>,
 ) -> Result<Start, Error> {
     let accept = || accept(host, signed);
-    let (rules, trigger, state) = blocking(accept)?;
     let kept;
-    let candidate = match what {
-        Some((candidate, _)) => candidate,
+    let ((rules, trigger, state), candidate) = match what {
+        Some((candidate, _)) => (blocking(accept)?, candidate),
         None => {
-            kept = blocking(|| components::find(host, trigger.document.action))?;
-            &kept
+            let (accepted, found) = blocking(|| {
+                let accepted = accept()?;
+                let found = components::find(host, accepted.1.document.action)?;
+                Ok::<_, Error>((accepted, found))
+            })?;
+            kept = found;
+            (accepted, &kept)
         }
     };
     let input = match (&state.request.asks, what) {
@@ -154,14 +158,14 @@ pub async fn submit_start(
     } else {
         Turn::take_here(host.starts_of(state.request.id)).await
     };
-    let grant = blocking(|| {
+    let grant = || {
         // Approvals, revocations and budgets are read now, while no other run can start that shares a budget.
         let (rules, trigger, state) = accept()?;
         let reader = host.journal.reader()?;
         let start = policy_request_of_start(&reader, &state.policy_request, trigger.by.name())?;
         check_start(&reader, &rules, &trigger.by.who(), &start, &state.request.powers(), &state)?;
         grant(&reader, &state, &trigger, state.request.scope.clone(), state.request.plan().cloned())
-    })?;
+    };
     Ok(Start::Started(begin(host, candidate, (&input, sealed), grant, turn).await?))
 }
 
@@ -247,7 +251,7 @@ async fn start_standing(
         }
     })?;
     match inside {
-        Ok(grant) => Ok(Start::Started(begin(host, candidate, (input, sealed), grant, turn).await?)),
+        Ok(grant) => Ok(Start::Started(begin(host, candidate, (input, sealed), || Ok(grant), turn).await?)),
         Err(why) => {
             drop(turn);
             let rules = host.rules()?;
