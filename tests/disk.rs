@@ -162,7 +162,7 @@ fn attack_a_pipe_in_the_place_of_a_file_hangs_nobody() {
         fs::rename(world.path("kept"), &at).unwrap();
     }
     // Locks are opened to write: they are no way to wait either.
-    for lock in ["lock", "start.lock"] {
+    for lock in ["lock", "start.lock", "runs.lock"] {
         // One that nobody needed yet is not there.
         let _ = fs::remove_file(world.home().join(lock));
         world.fifo(&format!("home/{lock}"));

@@ -5,15 +5,15 @@ use std::path::{Path, PathBuf};
 
 use remit_engine::{Cache, ComponentError, Inspect};
 use remit_file::Kind;
+use remit_journal::RunId;
 use remit_sandbox::{AdmissionError, Admitted, Candidate, Inspection, Sandbox};
 use remit_trust::Digest;
 
 use crate::claim::Claim;
 use crate::{Error, Home, Host, Request, RequestedAuthority};
 
-/// The folder for components that are being received: for each a folder of its own, and a lock beside it.
+/// The folder for components that are being received: for each a folder of its own, which is locked meanwhile.
 const RECEIVED: &str = "received";
-const LOCK: &str = ".lock";
 
 fn remove_received(folder: &Path) {
     if let Err(error) = fs::remove_dir_all(folder)
@@ -71,12 +71,11 @@ impl Home {
         signature: &str,
         read: impl FnOnce(&Path) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        let name = remit_journal::RunId::new().to_string();
-        let folder = self.path().join(RECEIVED);
-        let Some(_claim) = Claim::take_in(&folder, &format!("{name}{LOCK}"))? else {
+        let name = RunId::new();
+        let folder = self.path().join(RECEIVED).join(name.to_string());
+        let Some(_claim) = Claim::take(self, name)? else {
             return Err(Error::Busy { home: folder.display().to_string() });
         };
-        let folder = folder.join(name);
         let kept = |path: &Path, error: &std::io::Error| Error::kept(path, error);
         let received = || {
             remit_file::make_folder(&folder).map_err(|error| kept(&folder, &error))?;
@@ -102,13 +101,12 @@ impl Home {
             entries => entries?,
         };
         for entry in entries {
-            let name = entry.name.trim_end_matches(LOCK);
-            if name.parse::<remit_journal::RunId>().is_err() {
+            let Ok(name) = entry.name.parse::<RunId>() else {
                 tracing::warn!(file = %entry.path.display(), "this is no received component, and stays");
                 continue;
-            }
-            if let Some(_claim) = Claim::take_in(&folder, &format!("{name}{LOCK}"))? {
-                remove_received(&folder.join(name));
+            };
+            if let Some(_claim) = Claim::take(self, name)? {
+                remove_received(&entry.path);
             }
         }
         Ok(())

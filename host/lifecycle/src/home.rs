@@ -84,9 +84,9 @@ impl Home {
         self.path.join("cache.key")
     }
 
-    /// The folder that holds the lock of each run in progress.
-    pub(crate) fn running(&self) -> PathBuf {
-        self.path.join("running")
+    /// The file that holds the lock of each run in progress.
+    pub(crate) fn run_locks(&self) -> PathBuf {
+        self.path.join("runs.lock")
     }
 
     /// The path of the lock file of the home. Every process that has the home open holds the lock.
