@@ -469,7 +469,7 @@ mod tests {
 
     use super::*;
 
-    /// Every fact that is asked with makes a difference here.
+    /// Who asks, its groups, the time, the approvals and the request each make a difference here.
     const POLICY: &str = r#"
 @id("who") permit (principal == Remit::Principal::"a", action == Remit::Action::"approve", resource);
 @id("groups") permit (principal in Remit::Group::"g", action == Remit::Action::"trigger", resource);
